@@ -1,0 +1,260 @@
+"""The running exporter: wires configuration, ledger, polling, metrics and web, and reacts to signals."""
+
+import asyncio
+import os
+import platform
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from exporter import __version__
+from exporter.config.load import ConfigError
+from exporter.config.models import Config
+from exporter.ledger.ledger import PoolState
+from exporter.ledger.rules import Settings
+from exporter.ledger.sqlite import SqliteLedger
+from exporter.ledger.writer import Writer
+from exporter.metrics import exposition
+from exporter.metrics.collector import CommittedCollector
+from exporter.metrics.instruments import Instruments
+from exporter.metrics.view import PoolView, Presentation
+from exporter.schedule.engine import Engine, SourceFactory
+from exporter.schedule.observer import Observer
+from exporter.schedule.poller import Surroundings
+from exporter.schedule.status import Status
+from exporter.web.app import ReloadError, create_app
+from exporter.web.negotiation import ExpositionFormat
+from exporter.web.server import WebServer
+
+_FORMATS = {ExpositionFormat.TEXT: exposition.text, ExpositionFormat.OPENMETRICS: exposition.openmetrics}
+_LEDGER_STUCK = 120.0  # seconds in one transaction
+_WEB_PATIENCE = 3  # seconds for scrapes under way when the exporter stops
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """The flags of the web side."""
+
+    sockets: Sequence[socket.socket]
+    telemetry_path: str
+    enable_lifecycle: bool
+    max_requests: int
+
+
+class Exporter:
+    """One process of the exporter, from an open ledger to a clean end."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: SqliteLedger,
+        *,
+        read_config: Callable[[], Config],
+        sources: "Callable[[Observer], SourceFactory]",
+        web: WebOptions,
+        logger: FilteringBoundLogger,
+    ) -> None:
+        self._config = config
+        self._read_config = read_config
+        self._logger = logger
+        self._web = web
+        self._started = time.time()
+        self._registry = exposition.new_registry()
+        self._instruments = Instruments(self._registry)
+        self._instruments.built(__version__, os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", ""), platform.python_version())
+        self._instruments.reloaded(self._started)
+        self._sources = sources(self._instruments)
+        self._hash_key = ledger.hash_key
+        self._writer = Writer(ledger, self._publish, time.time, logger)
+        self._views: dict[str, PoolView] = {}
+        self._lags: dict[str, float] = {}
+        self._engine = self._new_engine(config)
+        self._is_open = False
+        self._reloading = asyncio.Lock()
+        self._reload_error: str | None = None
+        self._registry.register(
+            CommittedCollector(
+                self._views_by_name,
+                self.status,
+                clock=time.time,
+                with_country=lambda: self._config.metrics.country != "none",
+                with_users=lambda: self._config.metrics.per_user != "none",
+            )
+        )
+
+    async def run(self) -> None:
+        """Poll and serve until SIGTERM or SIGINT, then finish what is under way."""
+        stop = self._handle_signals()
+        server = WebServer(self._web_app(), graceful_timeout=_WEB_PATIENCE)
+        serving = asyncio.create_task(server.serve(self._web.sockets))
+        writing = asyncio.create_task(self._writer.run())
+        await self._begin(self._config)
+        ended = {asyncio.create_task(stop.wait()), serving, writing}
+        await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        self._logger.info("stopping")
+        await self._engine.stop()
+        await self._writer.close()
+        await writing
+        server.stop()
+        await serving
+        await self._writer.finish()
+        self._logger.info("stopped")
+
+    def _handle_signals(self) -> asyncio.Event:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        return stop
+
+    # -- configuration -----------------------------------------------------------------------------------------------------------
+
+    async def _begin(self, config: Config) -> None:
+        """Show what is committed of the configured pools, and start to poll them."""
+        await self._writer.configure(ledger_settings(config))
+        views: dict[str, PoolView] = {}
+        for pool in config.user_pools:
+            views[pool.id] = PoolView(self._presentation(config))
+            views[pool.id].update(await self._writer.load(pool.id))
+            self._instruments.show_pool(pool.name)
+        for pool in self._config.user_pools:
+            if pool.name not in {kept.name for kept in config.user_pools}:
+                self._instruments.hide_pool(pool.name)
+        self._config, self._views = config, views
+        self._is_open = True
+        await self._engine.start()
+
+    def _presentation(self, config: Config) -> Presentation:
+        metrics = config.metrics
+        return Presentation(metrics.country, metrics.per_user, self._hash_key, metrics.recent_window)
+
+    def _new_engine(self, config: Config) -> Engine:
+        around = Surroundings(
+            writer=self._writer,
+            observer=self._instruments,
+            clock=time.time,
+            monotonic=time.monotonic,
+            random=random.Random(),  # noqa: S311 - it spreads waits, it guards nothing
+            logger=self._logger,
+            stop=asyncio.Event(),
+        )
+        return Engine(config, self._sources, around)
+
+    def _reload_on_signal(self) -> None:
+        self._reload_task = asyncio.ensure_future(self._reload_and_log())
+
+    async def _reload_and_log(self) -> None:
+        try:
+            await self.reload()
+        except ReloadError:
+            return  # it has been logged where it failed
+
+    async def reload(self) -> None:
+        """Read the configuration anew and go on with it; a mistake changes nothing. Raises `ReloadError`."""
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(self._read_config)
+                self._refuse_what_cannot_change(config)
+            except (ConfigError, ReloadError) as error:
+                self._instruments.reloaded(None)
+                self._reload_error = str(error)
+                self._logger.error("the configuration was not reloaded; the one before stays", error=str(error))
+                raise ReloadError(str(error)) from error
+            await self._engine.stop()
+            self._engine = self._new_engine(config)
+            await self._begin(config)
+            self._instruments.reloaded(time.time())
+            self._reload_error = None
+            self._logger.info("the configuration was reloaded")
+
+    def _refuse_what_cannot_change(self, config: Config) -> None:
+        if config.state.path != self._config.state.path:
+            raise ReloadError("state.path cannot change without a restart; put the old path back or restart the exporter")
+
+    # -- what is shown -----------------------------------------------------------------------------------------------------------
+
+    def _publish(self, changes: Mapping[str, PoolState]) -> None:
+        names = {pool.id: pool.name for pool in self._config.user_pools}
+        for pool_id, change in changes.items():
+            view = self._views.get(pool_id)
+            if view is not None:
+                view.update(change)
+                self._instruments.committed(names[pool_id], change)
+                self._lags[pool_id] = change.lags[-1] if change.lags else self._lags.get(pool_id, 0.0)
+
+    def _views_by_name(self) -> Mapping[str, PoolView]:
+        return {pool.name: self._views[pool.id] for pool in self._config.user_pools if pool.id in self._views}
+
+    def status(self) -> Status:
+        """Return how everything is doing."""
+        pools = tuple(
+            replace(pool, lag_seconds=self._lags.get(pool.pool_id), in_progress=self._in_progress(pool.pool_id))
+            for pool in self._engine.pools()
+        )
+        return Status(
+            version=__version__,
+            now=time.time(),
+            started=self._started,
+            pools=pools,
+            budgets=self._engine.budgets(),
+            max_staleness=self._config.polling.max_staleness,
+            ready=self.ready(),
+            stuck=self.stuck(),
+            reload_error=self._reload_error,
+        )
+
+    def _in_progress(self, pool_id: str) -> int:
+        view = self._views.get(pool_id)
+        return 0 if view is None else sum(view.in_progress().values())
+
+    def ready(self) -> bool:
+        """Tell whether the state is open and the first users are known."""
+        return self._is_open and self._engine.ready
+
+    def stuck(self) -> str | None:
+        """Say what keeps the polling from going on, None where nothing does."""
+        since = self._writer.busy_since
+        if since is not None and time.time() - since > _LEDGER_STUCK:
+            return "the state file does not take a transaction"
+        return self._engine.stuck
+
+    def _web_app(self) -> "ASGIApp":
+        return create_app(
+            expose=lambda wanted: _FORMATS[wanted](self._registry),
+            status=self.status,
+            stuck=self.stuck,
+            ready=self.ready,
+            reload=self.reload if self._web.enable_lifecycle else None,
+            telemetry_path=self._web.telemetry_path,
+            max_requests=self._web.max_requests,
+        )
+
+
+def ledger_settings(config: Config) -> Settings:
+    """Return what the ledger has to know of the configuration."""
+    return Settings(
+        settle=config.counting.settle,
+        overlap=config.counting.overlap,
+        recent_window=config.metrics.recent_window,
+        series_hold=config.metrics.series_hold,
+        max_series=config.metrics.max_series,
+        per_user=config.metrics.per_user != "none",
+    )
+
+
+def run(exporter: Callable[[], Exporter]) -> None:
+    """Run an exporter to its end; requests that AWS leaves hanging do not keep the process."""
+    asyncio.run(_run(exporter))
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+async def _run(exporter: Callable[[], Exporter]) -> None:
+    await exporter().run()

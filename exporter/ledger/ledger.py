@@ -1,0 +1,149 @@
+"""The seam where counts are kept: what a ledger takes, what it tells after a commit. Today SQLite is behind it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exporter.fetch.source import ListedUser
+from exporter.fetch.walk import Walk
+from exporter.ledger.rules import Settings
+
+StartRule = Callable[[float, float | None, float | None], float]
+"""(moment of selection, creation of the user, first discovery of the pool) -> counting start, all in epoch seconds."""
+
+
+class LedgerError(Exception):
+    """The state cannot be opened; the text names the file, what is wrong and how to mend it."""
+
+
+class CommitError(Exception):
+    """A transaction failed and was taken back: nothing of it is kept, and it may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookout:
+    """What a walk that begins now has to know: how far back to go, and the commit after which it began."""
+
+    depth: float
+    began: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll of one user brought: a walk, or None where AWS does not know the user (any more).
+
+    `began` is the `Lookout`'s; `asked_at` (epoch seconds) is when the first page was asked for.
+    """
+
+    pool_id: str
+    username: str
+    asked_at: float
+    began: int
+    walk: Walk | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """A selected user; times in epoch seconds, `polled_at` None for a user never polled."""
+
+    username: str
+    selected_at: float
+    polled_at: float | None
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """One series as it stands after a commit.
+
+    `value` is None where nothing was counted in it, and 0 while it is held. `last` is the creation (epoch seconds) of its newest
+    event. `exemplar` is the id of the newest event counted in it.
+    """
+
+    series: int
+    family: str
+    labels: tuple[str, ...]
+    value: int | None
+    last: float | None
+    exemplar: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """One event as it stands after a commit, for the gauges; `series` is that of its labels in the `events` family."""
+
+    event_id: str
+    created: float
+    user: int
+    series: int
+    event_type: str
+    is_open: bool
+
+
+@dataclass(slots=True)
+class PoolState:
+    """What changed in one pool by a commit, or, when loaded, all there is; series come before the events in them."""
+
+    counters: list[CounterState] = field(default_factory=list)
+    events: list[EventState] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    unknown_values: dict[str, int] = field(default_factory=dict)
+    folded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How a pool's selected users changed."""
+
+    added: Sequence[KnownUser]
+    removed: Collection[str]
+
+
+class Ledger(Protocol):
+    """Counts, and what must be known to count exactly. All calls come from one thread."""
+
+    @property
+    def hash_key(self) -> bytes:
+        """The key of the HMAC that stands for user names, made once and kept in the state."""
+        ...
+
+    def configure(self, settings: Settings) -> None:
+        """Count by these settings from now on."""
+        ...
+
+    def load(self, pool_id: str, now: float) -> PoolState:
+        """Return all committed series of a pool, and its events of the recent window and in progress."""
+        ...
+
+    def users(self, pool_id: str) -> Sequence[KnownUser]:
+        """Return the pool's selected users."""
+        ...
+
+    def select(
+        self, pool_id: str, users: Mapping[str, ListedUser], *, complete: bool, now: float, start: StartRule
+    ) -> Selection:
+        """Make these the pool's users; where the listing is not `complete`, nobody is dropped."""
+        ...
+
+    def lingering(self, pool_id: str, now: float) -> Sequence[str]:
+        """Return users no longer selected whose events in progress have had their time to settle."""
+        ...
+
+    def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
+        """Return how far back a walk has to go that begins now."""
+        ...
+
+    def record(self, polls: Sequence[Poll], *, oldest_walk: int, now: float) -> dict[str, PoolState]:
+        """Judge and commit polls in one transaction; return what changed by pool id.
+
+        `oldest_walk` is the least `began` of all walks under way: what they may show is not forgotten. Raises `CommitError`.
+        """
+        ...
+
+    def release(self, now: float) -> dict[str, PoolState]:
+        """Commit that series held at zero for `series_hold` show their value. Raises `CommitError`."""
+        ...
+
+    def close(self) -> None:
+        """Close the state; what is committed is safe."""
+        ...

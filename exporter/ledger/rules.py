@@ -1,0 +1,274 @@
+"""The counting rules: what one poll of one user adds, given what is known of that user and of the events shown.
+
+Pure functions over what the store read; docs/design.md tells why the promises follow from them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from exporter.event.countries import country_code
+from exporter.event.event import AuthEvent
+from exporter.event.labels import UNKNOWN_COUNTRY, Labels, ValueRules, label_event
+from exporter.fetch.walk import IN_PROGRESS, Walk
+from exporter.ledger.counters import FEEDBACK, NEW_COUNTRY_SIGN_INS, Increment, event_increments
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says of counting; times in seconds."""
+
+    settle: float
+    overlap: float
+    recent_window: float
+    series_hold: float
+    max_series: int
+    per_user: bool
+
+
+class Standing(IntEnum):
+    """How an event stands in the ledger."""
+
+    OPEN = 0  # seen in progress, not counted yet
+    COUNTED = 1
+    UNCOUNTED = 2  # from before the start, or turned up too late: shown in gauges only
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of a user's history; times in epoch seconds.
+
+    Events created before `start` are never counted. Those in [start, floor) are known ground: counted, or too late. `mark` is
+    the newest creation shown by the walk of `mark_at`, the last one to reach known ground; `overlap` later the next one does, and
+    known ground moves up to the mark.
+    `newest_id` names the newest event shown, `first_page_since` is the lowest creation at which feedback is still awaited.
+    """
+
+    start: float
+    floor: float
+    mark: float | None = None
+    mark_at: float | None = None
+    newest: float | None = None
+    newest_id: str | None = None
+    first_page_since: float = 0.0
+    polled_at: float | None = None
+
+    def knows(self, created: float) -> bool:
+        """Tell whether an event created then has been judged already, should the ledger not remember it."""
+        return self.start <= created < self.floor
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """What the ledger remembers of an event; `labels` only while it is open."""
+
+    event_id: str
+    created: float
+    standing: Standing
+    feedback: bool
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that the ledger knows that bears on one poll of one user.
+
+    `known`: the shown events it remembers, by id. `open_events`: this user's events in progress. `aliases`: the ground of other
+    names whose newest event the walk showed: other names of the same person. `countries`: those of earlier passed sign-ins.
+    """
+
+    ground: Ground
+    known: Mapping[str, KnownEvent]
+    open_events: Sequence[KnownEvent]
+    aliases: Sequence[Ground] = ()
+    countries: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How an event stands after a poll. `counted`: it was counted by this very poll."""
+
+    event: KnownEvent
+    labels: Labels
+    increments: tuple[Increment, ...] = ()
+    counted: bool = False
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a poll changes: events to remember, increments, the user's ground, countries, and sightings only for gauges."""
+
+    ground: Ground
+    updates: list[Update] = field(default_factory=list)
+    sightings: list[tuple[Labels, float]] = field(default_factory=list)
+    new_countries: set[str] = field(default_factory=set)
+
+
+def judge_walk(walk: Walk, memory: Memory, rules: ValueRules, settings: Settings) -> Judgement:
+    """Judge every event of a walk, oldest first, then the open ones it no longer shows, and move known ground."""
+    judgement = Judgement(ground=moved(memory.ground, walk, settings))
+    judge = _Judge(walk, memory, rules, settings, judgement)
+    for event in walk.events:
+        judge.event(event)
+    if not walk.damaged:
+        shown = {event.event_id for event in walk.events}
+        gone = [event for event in memory.open_events if event.event_id not in shown]
+        judgement.updates += _settled(gone, walk.asked_at, settings)
+    return judgement
+
+
+def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement:
+    """Judge the open events of a user whom AWS no longer knows."""
+    judgement = Judgement(ground=replace(memory.ground, polled_at=asked_at))
+    judgement.updates += _settled(memory.open_events, asked_at, settings)
+    return judgement
+
+
+def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:
+    """Return the ground after a walk; a damaged walk makes nothing known."""
+    if walk.damaged:
+        return ground
+    newest = walk.events[-1] if walk.events else None
+    if newest is not None and newest.created.timestamp() >= (ground.newest or 0.0):
+        ground = replace(ground, newest=newest.created.timestamp(), newest_id=newest.event_id)
+    since = max(ground.first_page_since, walk.first_page_since or 0.0)
+    went_deep = walk.depth <= ground.floor
+    ground = replace(ground, polled_at=walk.asked_at, first_page_since=since)
+    return _rotated(ground, walk.asked_at, settings.overlap) if went_deep else ground
+
+
+def _rotated(ground: Ground, asked_at: float, overlap: float) -> Ground:
+    """Move known ground up to a mark that is `overlap` old, and set the next mark.
+
+    A mark never lies past the walk that set it. Where the clock was set back the wait begins anew: known ground then moves later
+    than it could, never earlier.
+    """
+    if _waits(ground, asked_at, overlap):
+        return ground
+    newest = None if ground.newest is None else min(ground.newest, asked_at)
+    if ground.mark_at is None:
+        return replace(ground, mark=newest, mark_at=asked_at)
+    if asked_at < ground.mark_at:
+        return replace(ground, mark_at=asked_at)
+    floor = ground.floor if ground.mark is None else max(ground.floor, ground.mark)
+    return replace(ground, floor=floor, mark=newest, mark_at=asked_at)
+
+
+def _waits(ground: Ground, now: float, overlap: float) -> bool:
+    return ground.mark_at is not None and ground.mark_at <= now < ground.mark_at + overlap
+
+
+def reach(ground: Ground, oldest_open: float | None, settings: Settings, now: float) -> float:
+    """Return how far back (epoch seconds) a walk that begins `now` has to go.
+
+    The first walk reaches the start and back over `recent_window`, so that the gauges are complete. Once each `overlap` a walk
+    goes down to known ground, to find what turned up late below the first page; those between stop at the newest event known.
+    Every walk reaches the oldest open event.
+    """
+    depth = ground.floor
+    if ground.polled_at is None:
+        depth = min(depth, now - settings.recent_window)
+    elif _waits(ground, now, settings.overlap):
+        depth = max(depth, ground.newest or 0.0)
+    return depth if oldest_open is None else min(depth, oldest_open)
+
+
+def _settled(gone: Sequence[KnownEvent], asked_at: float, settings: Settings) -> Iterator[Update]:
+    """Count open events that are no longer shown, as they stood last, once they had `settle` to finish."""
+    for event in gone:
+        if event.labels is not None and asked_at >= event.created + settings.settle:
+            yield _counted(event, event.labels)
+
+
+def _counted(event: KnownEvent, labels: Labels, extra: tuple[Increment, ...] = ()) -> Update:
+    feedback = () if labels.feedback is None else (Increment(FEEDBACK, labels.feedback),)
+    after = replace(event, standing=Standing.COUNTED, feedback=labels.feedback is not None, labels=None)
+    return Update(after, labels, (*event_increments(labels), *feedback, *extra), counted=True)
+
+
+class _Judge:
+    """Judges the events of one walk in the order of their creation."""
+
+    def __init__(self, walk: Walk, memory: Memory, rules: ValueRules, settings: Settings, judgement: Judgement) -> None:
+        self._walk = walk
+        self._memory = memory
+        self._rules = rules
+        self._settings = settings
+        self._judgement = judgement
+        self._first_walk = memory.ground.polled_at is None
+        self._feedback_since = max(g.first_page_since for g in (memory.ground, *memory.aliases))
+
+    def event(self, event: AuthEvent) -> None:
+        """Judge one event and note what it changes."""
+        known = self._memory.known.get(event.event_id)
+        created = event.created.timestamp()
+        if known is None and self._settled_ground(event, created):
+            return
+        labels = label_event(event, self._rules)
+        country = self._new_country(labels)
+        update = self._judged(event, created, labels, known, country)
+        if update is not None:
+            self._judgement.updates.append(update)
+        elif self._first_walk:
+            self._judgement.sightings.append((labels, created))
+
+    def _settled_ground(self, event: AuthEvent, created: float) -> bool:
+        """Tell whether a forgotten event has nothing left to say: the common case of a page's older part."""
+        recent = created > self._walk.asked_at - self._settings.recent_window
+        return not (self._first_walk or recent or self._countable(None, created) or self._awaits_feedback(event, created))
+
+    def _judged(
+        self, event: AuthEvent, created: float, labels: Labels, known: KnownEvent | None, country: tuple[Increment, ...]
+    ) -> Update | None:
+        fresh = KnownEvent(event.event_id, created, Standing.UNCOUNTED, feedback=False)
+        if known is not None and known.standing is Standing.COUNTED:
+            return _seen_again(known, labels)
+        if known is not None and known.standing is Standing.OPEN or self._countable(known, created):
+            return self._counted_or_open(known or fresh, event, labels, country)
+        if known is not None:
+            return Update(known, labels)
+        if self._awaits_feedback(event, created):
+            return _seen_again(replace(fresh, standing=Standing.COUNTED), labels)
+        if created > self._walk.asked_at - self._settings.recent_window:
+            return Update(fresh, labels)
+        return None
+
+    def _countable(self, known: KnownEvent | None, created: float) -> bool:
+        """Tell whether an event not counted so far is to be: above known ground, and not judged under another name."""
+        if created < max(self._memory.ground.start, self._memory.ground.floor):
+            return False
+        return known is not None or not any(alias.knows(created) for alias in self._memory.aliases)
+
+    def _counted_or_open(
+        self, known: KnownEvent, event: AuthEvent, labels: Labels, country: tuple[Increment, ...]
+    ) -> Update:
+        if event.response == IN_PROGRESS and self._walk.asked_at < known.created + self._settings.settle:
+            return Update(replace(known, standing=Standing.OPEN, labels=labels), labels)
+        return _counted(known, labels, country)
+
+    def _awaits_feedback(self, event: AuthEvent, created: float) -> bool:
+        """Tell whether feedback on a counted and forgotten event is to be counted now: it is still in the first page."""
+        return (
+            event.feedback is not None
+            and event.event_id in self._walk.first_page
+            and created >= self._feedback_since
+            and any(ground.knows(created) for ground in (self._memory.ground, *self._memory.aliases))
+        )
+
+    def _new_country(self, labels: Labels) -> tuple[Increment, ...]:
+        """Learn the country of a passed sign-in; return the increment where it is new and not the first."""
+        if (labels.event_type, labels.response) != ("SignIn", "Pass") or labels.country == UNKNOWN_COUNTRY:
+            return ()
+        known = self._memory.countries | self._judgement.new_countries
+        country = country_code(labels.country) or labels.country
+        if country in known:
+            return ()
+        self._judgement.new_countries.add(country)
+        return (Increment(NEW_COUNTRY_SIGN_INS, (labels.country,)),) if known else ()
+
+
+def _seen_again(known: KnownEvent, labels: Labels) -> Update:
+    """Return how a counted event stands now; feedback that came meanwhile is counted, once."""
+    if labels.feedback is None or known.feedback:
+        return Update(known, labels)
+    return Update(replace(known, feedback=True), labels, (Increment(FEEDBACK, labels.feedback),))

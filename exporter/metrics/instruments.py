@@ -1,0 +1,86 @@
+"""What the exporter counts of itself; these start anew with the process."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from exporter.fetch.outcome import Outcome
+from exporter.ledger.ledger import PoolState
+from exporter.metrics import families
+from exporter.metrics.families import Family
+
+
+def _counter(family: Family, registry: CollectorRegistry) -> Counter:
+    return Counter(family.name, family.help, family.labels, registry=registry)
+
+
+def _gauge(family: Family, registry: CollectorRegistry) -> Gauge:
+    return Gauge(family.name, family.help, family.labels, registry=registry)
+
+
+def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
+    return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+
+
+class Instruments:
+    """The exporter's own counters, gauges and histograms; `schedule.observer.Observer` among other things."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = _counter(families.API_REQUESTS, registry)
+        self._durations = _histogram(families.API_DURATION, registry)
+        self._polls = _counter(families.POLLS, registry)
+        self._truncated = _counter(families.TRUNCATED_POLLS, registry)
+        self._lag = _histogram(families.EVENT_LAG, registry)
+        self._unknown = _counter(families.UNKNOWN_VALUES, registry)
+        self._folded = _counter(families.FOLDED_SERIES, registry)
+        self._reload_successful = _gauge(families.RELOAD_SUCCESSFUL, registry)
+        self._reload_timestamp = _gauge(families.RELOAD_TIMESTAMP, registry)
+        self._build = _gauge(families.BUILD_INFO, registry)
+
+    def built(self, version: str, revision: str, python: str) -> None:
+        """Tell what is running."""
+        self._build.labels(version, revision, python).set(1)
+
+    def reloaded(self, at: float | None) -> None:
+        """Tell when (epoch seconds) the configuration was read, None where that failed."""
+        self._reload_successful.set(at is not None)
+        if at is not None:
+            self._reload_timestamp.set(at)
+
+    def request(self, user_pool: str, operation: str, outcome: Outcome, seconds: float) -> None:
+        """One HTTP attempt has ended."""
+        self._requests.labels(user_pool, operation, outcome.value).inc()
+        self._durations.labels(operation).observe(seconds)
+
+    def poll(self, user_pool: str, outcome: Outcome) -> None:
+        """One poll of one user has ended."""
+        self._polls.labels(user_pool, outcome.value).inc()
+
+    def truncated_poll(self, user_pool: str) -> None:
+        """A history went deeper than `max_pages`."""
+        self._truncated.labels(user_pool).inc()
+
+    def committed(self, user_pool: str, change: PoolState) -> None:
+        """A commit has changed a pool."""
+        for lag in change.lags:
+            self._lag.labels(user_pool).observe(lag)
+        self._folded.labels(user_pool).inc(change.folded)
+        for field, count in change.unknown_values.items():
+            self._unknown.labels(field).inc(count)
+
+    def show_pool(self, user_pool: str) -> None:
+        """Show a pool's series from the start."""
+        for instrument in (self._truncated, self._folded, self._lag):
+            instrument.labels(user_pool)
+        for outcome in Outcome:
+            self._polls.labels(user_pool, outcome.value)
+
+    def hide_pool(self, user_pool: str) -> None:
+        """Take a pool's series away: it has left the configuration."""
+        instruments: tuple[MetricWrapperBase, ...] = (
+            self._requests, self._polls, self._truncated, self._lag, self._folded,
+        )  # fmt: skip
+        labels: Mapping[str, str] = {"user_pool": user_pool}
+        for instrument in instruments:
+            instrument.remove_by_labels(dict(labels))

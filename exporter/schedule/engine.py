@@ -1,0 +1,234 @@
+"""All the polling of one configuration: one dispatcher for each account, one discoverer for each pool."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+from exporter.config.models import Config, UserPool
+from exporter.fetch.source import EventSource
+from exporter.ledger.ledger import CommitError
+from exporter.schedule.budget import Budget
+from exporter.schedule.policy import FairOrder
+from exporter.schedule.poller import PoolPoller, Stopped, Surroundings, concurrency_for
+from exporter.schedule.status import BudgetStatus, PoolStatus
+
+SourceFactory = Callable[[UserPool, int], EventSource]
+"""(pool, number of connections) -> source"""
+
+_LONGEST_NAP = 1.0  # seconds a dispatcher sleeps without a look around
+_RETRY_DISCOVERY = 30.0  # seconds after a discovery that was not complete, while there is no complete one
+_STUCK_AFTER = 60.0  # seconds without a sign of life
+
+
+class Engine:
+    """Polls every pool of a configuration from `start` to `stop`."""
+
+    def __init__(self, config: Config, sources: SourceFactory, around: Surroundings) -> None:
+        self._config = config
+        self._around = around
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._polls: set[asyncio.Task[None]] = set()
+        budgets: dict[str, Budget] = {}
+        for pool in config.user_pools:
+            account = account_of(pool)
+            if account not in budgets:
+                budgets[account] = Budget(account, config.polling.requests_per_second, around.monotonic)
+        self._dispatchers = [
+            Dispatcher(budget, [_poller(config, pool, sources, budget, around) for pool in pools], self._spawn, around)
+            for budget, pools in _grouped(config.user_pools, budgets)
+        ]
+
+    @property
+    def pollers(self) -> Sequence[PoolPoller]:
+        """The pools' pollers, in the order of the configuration."""
+        every = {poller.pool.id: poller for dispatcher in self._dispatchers for poller in dispatcher.pollers}
+        return [every[pool.id] for pool in self._config.user_pools]
+
+    async def start(self) -> None:
+        """Take up the users known from the state, and begin to discover and to poll."""
+        for poller in self.pollers:
+            await poller.recall()
+        for dispatcher in self._dispatchers:
+            self._run(dispatcher.run())
+        for poller in self.pollers:
+            self._run(self._discover(poller))
+
+    def _run(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._polls.add(task)
+        task.add_done_callback(self._polls.discard)
+
+    async def _discover(self, poller: PoolPoller) -> None:
+        interval = self._config.polling.discovery_interval
+        while not self._around.stop.is_set():
+            try:
+                await poller.discover()
+            except Stopped:
+                return
+            except CommitError as error:
+                self._around.logger.error("discovered users cannot be kept", user_pool=poller.pool.name, error=str(error))
+            wait = interval if poller.discovered.is_set() else min(interval, _RETRY_DISCOVERY)
+            await _wait_for(self._around.stop, wait * self._around.random.uniform(0.9, 1.0))
+
+    async def stop(self) -> None:
+        """Make no new request, let those under way end and be counted, and let go of everything."""
+        self._around.stop.set()
+        patience = self._config.polling.request_timeout + 1.0
+        tasks = self._tasks | self._polls
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=patience)
+            for task in left:
+                task.cancel()
+        for poller in self.pollers:
+            poller.close()
+
+    # -- what is told ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the first users of every pool are known, from the state or from a discovery."""
+        return all(len(poller.census) or poller.discovered.is_set() for poller in self.pollers)
+
+    @property
+    def stuck(self) -> str | None:
+        """Say what keeps the polling from going on, None where nothing does. AWS failing is not that."""
+        now, limit = self._around.monotonic(), _STUCK_AFTER + 2 * self._config.polling.request_timeout
+        for dispatcher in self._dispatchers:
+            if now - dispatcher.alive_at > _STUCK_AFTER or dispatcher.is_dead:
+                return f"the dispatcher of {dispatcher.budget.account} does not run"
+        for poller in self.pollers:
+            if any(now - sent > limit for sent in poller.in_flight.values()):
+                return f"a request to {poller.pool.name} does not end"
+        return None
+
+    def pools(self) -> tuple[PoolStatus, ...]:
+        """Return how each pool is doing."""
+        return tuple(poller.status() for poller in self.pollers)
+
+    def budgets(self) -> tuple[BudgetStatus, ...]:
+        """Return what each account may spend, and what it takes."""
+        return tuple(dispatcher.status() for dispatcher in self._dispatchers)
+
+
+class Dispatcher:
+    """Spends the budget of one account: takes a token, then chooses whom to ask."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        pollers: Sequence[PoolPoller],
+        spawn: Callable[[Coroutine[object, object, None]], None],
+        around: Surroundings,
+    ) -> None:
+        self.budget = budget
+        self.pollers = pollers
+        self.alive_at = around.monotonic()
+        self.is_dead = False
+        self._spawn = spawn
+        self._around = around
+        self._wake = asyncio.Event()
+        self._said_short = False
+
+    async def run(self) -> None:
+        """Poll whoever is due until the exporter stops."""
+        try:
+            while not self._around.stop.is_set():
+                self.alive_at = self._around.monotonic()
+                await self._step()
+        except Exception as error:  # noqa: BLE001 - the process lives on to say so: /-/healthy turns 503
+            self._around.logger.error("the polling has ended by a fault", account=self.budget.account, error=repr(error))
+            self.is_dead = True
+
+    async def _step(self) -> None:
+        self._say_whether_enough()
+        _, due = self._next()
+        wait = due - self._around.monotonic()
+        if wait > 0:
+            self._wake.clear()
+            await _wait_for(self._wake, min(wait, _LONGEST_NAP))
+            return
+        await self.budget.acquire()
+        poller, due = self._next()
+        user = None if poller is None or due > self._around.monotonic() else poller.policy.choose(self._around.monotonic())
+        if poller is None or user is None or self._around.stop.is_set():
+            self.budget.give_back()
+            return
+        poller.polls += 1
+        self._spawn(self._poll(poller, user))
+
+    def _next(self) -> tuple[PoolPoller | None, float]:
+        """Return the pool whose next user has been due longest, and when that user is due (monotonic)."""
+        waiting = [(due, number) for number, poller in enumerate(self.pollers) if (due := poller.next_due()) is not None]
+        if not waiting:
+            return None, float("inf")
+        due, number = min(waiting)
+        return self.pollers[number], due
+
+    async def _poll(self, poller: PoolPoller, user: str) -> None:
+        try:
+            await poller.poll(user)
+        except Exception as error:  # noqa: BLE001 - one user's trouble must not end the others' polls
+            self._around.logger.error("a poll failed by a fault", user_pool=poller.pool.name, error=repr(error))
+            poller.policy.returned(user, self._around.monotonic() + _STUCK_AFTER)
+        finally:
+            poller.polls -= 1
+            self._wake.set()
+
+    def status(self) -> BudgetStatus:
+        """Return what may be spent, and what it takes to poll everybody within `max_staleness`."""
+        needed = sum(poller.requests_needed for poller in self.pollers)
+        return BudgetStatus(self.budget.account, self.budget.requests_per_second, self.budget.allowed, needed)
+
+    def _say_whether_enough(self) -> None:
+        """Say once when the budget cannot hold `max_staleness`, and again only after it could."""
+        needed = sum(poller.requests_needed for poller in self.pollers)
+        short = needed > self.budget.requests_per_second
+        if short and not self._said_short:
+            users = sum(len(poller.census) for poller in self.pollers)
+            self._around.logger.warning(
+                "the budget is too small for polling.max_staleness: raise polling.requests_per_second to the number needed, "
+                "select fewer users, or allow more staleness",
+                account=self.budget.account, users=users, requests_per_second=self.budget.requests_per_second,
+                needed=round(needed, 1), minutes_between_polls=round(users / self.budget.requests_per_second / 60, 1),
+            )  # fmt: skip
+        self._said_short = short
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def account_of(pool: UserPool) -> str:
+    """Return a short stable name of the budget that a pool's requests are charged to: its account and Region.
+
+    A role names its account; other credentials stand for theirs, and an endpoint of one's own for whatever is behind it.
+    """
+    credentials = pool.credentials
+    identity = "default" if credentials.profile is None else credentials.profile
+    if credentials.role_arn is not None:
+        identity = credentials.role_arn.split(":")[4]
+    return f"{identity}/{pool.region}"
+
+
+def _grouped(pools: Sequence[UserPool], budgets: Mapping[str, Budget]) -> list[tuple[Budget, list[UserPool]]]:
+    return [(budget, [pool for pool in pools if account_of(pool) == account]) for account, budget in budgets.items()]
+
+
+def _poller(config: Config, pool: UserPool, sources: SourceFactory, budget: Budget, around: Surroundings) -> PoolPoller:
+    concurrency = concurrency_for(config.polling.requests_per_second)
+    return PoolPoller(
+        pool,
+        config.polling,
+        config.counting,
+        source=sources(pool, concurrency),
+        budget=budget,
+        policy=FairOrder(),
+        concurrency=concurrency,
+        around=around,
+    )

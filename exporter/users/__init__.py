@@ -1,0 +1,1 @@
+"""Whose events: the users that a pool's selectors name."""
