@@ -1,0 +1,1 @@
+"""An embedded simulator of Cognito: a world of users, their traffic, an HTTP server that answers as the service does."""

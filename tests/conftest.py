@@ -1,0 +1,144 @@
+"""What all tests share: real processes on free ports, ended by their ids, and tools that may be missing."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+WAIT = 60.0  # seconds until a test gives up on something that is to come
+
+ISOLATED = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""No test reads the credentials of whoever runs it."""
+
+
+@pytest.fixture(autouse=True)
+def _isolated_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ISOLATED.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def need(path: str | Path, how: str) -> str:
+    """Return the path of a tool; where it is missing, skip with the reason on a laptop and fail in CI."""
+    found = shutil.which(str(path))
+    if found is not None:
+        return found
+    reason = f"{path} is missing: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(look: Callable[[], object], what: str, seconds: float = WAIT) -> None:
+    """Wait until `look` is true; an assertion or a failed request counts as not yet."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        try:
+            if look():
+                return
+        except (AssertionError, httpx.HTTPError, OSError) as error:
+            last = error
+        time.sleep(0.1)
+    pytest.fail(f"{what} did not come within {seconds:g} s; last: {last!r}")
+
+
+class Process:
+    """A real process, its output in a file, ended by its id."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.log = folder / f"{Path(arguments[0]).name}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                list(arguments), stdout=output, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, **(env or {})}
+            )
+
+    @property
+    def output(self) -> str:
+        """What the process has printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:
+        """Send a signal and return the exit status."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        return self.popen.wait(seconds)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait(15)
+
+
+class ExporterProcess(Process):
+    """`cognito-auth-exporter` in a process of its own."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        flags = [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=debug"]
+        super().__init__([sys.executable, "-m", "exporter", *arguments, *flags], folder, env)
+
+    @property
+    def url(self) -> str:
+        """The address of the web side."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Ask for a page."""
+        assert self.popen.poll() is None, f"the exporter has ended:\n{self.output}"
+        return httpx.get(self.url + path, headers=headers, timeout=10)
+
+    def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Return the samples of a name by labels, as OpenMetrics has them; `user_pool` left out."""
+        answer = self.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        assert answer.status_code == 200
+        return {
+            tuple(sorted((key, value) for key, value in sample.labels.items() if key != "user_pool")): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    def total(self, name: str) -> float:
+        """Return the sum over a name's samples."""
+        return sum(self.samples(name).values())
+
+
+Start = Callable[..., ExporterProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts an exporter with these arguments; it is ended with the test."""
+    running: list[ExporterProcess] = []
+
+    def begin(*arguments: str, env: Mapping[str, str] | None = None) -> ExporterProcess:
+        running.append(ExporterProcess(arguments, tmp_path, env))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.close()

@@ -1,0 +1,310 @@
+"""What becomes of single events: settling, gauges, countries, folding, holding, forgetting. Times in seconds after BEGIN."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from exporter.event.event import AuthEvent, Challenge, Context, Risk
+from exporter.fetch.source import ListedUser
+from exporter.fetch.walk import Walk
+from exporter.ledger.counters import CHALLENGES, COMPROMISED_CREDENTIALS, EVENTS, NEW_COUNTRY_SIGN_INS, USER_EVENTS
+from exporter.ledger.ledger import CounterState, Poll, PoolState
+from exporter.ledger.rules import Settings
+from exporter.ledger.sqlite import SqliteLedger
+from exporter.users.discovery import start_rule
+
+POOL = "eu-west-1_Test"
+BEGIN = 1_700_000_000.0
+SETTINGS = Settings(settle=900, overlap=600, recent_window=3600, series_hold=0, max_series=5000, per_user=False)
+
+
+def auth_event(
+    event_id: str, created: float, response: str | None = "Pass", country: str | None = "France", **changes: object
+) -> AuthEvent:
+    """Return a sign-in of no risk."""
+    event = AuthEvent(
+        event_id=event_id,
+        created=datetime.fromtimestamp(BEGIN + created, UTC),
+        event_type="SignIn",
+        response=response,
+        risk=Risk("NoRisk", None, False),
+        challenges=(),
+        context=Context(None, None, None, None, country),
+        feedback=None,
+    )
+    return replace(event, **changes)  # type: ignore[arg-type]
+
+
+class Scene:
+    """A ledger and what is done to it."""
+
+    def __init__(self, path: Path, settings: Settings = SETTINGS) -> None:
+        self.path, self.settings = path, settings
+        self.ledger = SqliteLedger(path, settings, BEGIN)
+
+    def restart(self, now: float = 0.0, settings: Settings | None = None) -> None:
+        """Close the ledger and open it again."""
+        self.ledger.close()
+        self.settings = settings or self.settings
+        self.ledger = SqliteLedger(self.path, self.settings, BEGIN + now)
+
+    def select(self, *names: str, now: float = 0.0, start: str = "beginning", created: float | None = None) -> None:
+        """Select these users; `created` is the creation of all of them."""
+        at = None if created is None else datetime.fromtimestamp(BEGIN + created, UTC)
+        users = {name: ListedUser(name, at) for name in names}
+        self.ledger.select(POOL, users, complete=True, now=BEGIN + now, start=start_rule(start))
+
+    def poll(self, *events: AuthEvent, now: float, user: str = "alice", gone: bool = False, damaged: int = 0) -> PoolState:
+        """Poll a user whose whole history is these events."""
+        lookout = self.ledger.look_out(POOL, user, BEGIN + now)
+        ordered = tuple(sorted(events, key=lambda each: each.created))
+        ids = frozenset(each.event_id for each in events)
+        walk = None if gone else Walk(BEGIN + now, lookout.depth, ordered, ids, None, damaged=damaged)
+        poll = Poll(POOL, user, BEGIN + now, lookout.began, walk)
+        return self.ledger.record([poll], oldest_walk=lookout.began, now=BEGIN + now)[POOL]
+
+    def states(self, family: str = EVENTS) -> dict[tuple[str, ...], CounterState]:
+        """Return the committed series of a family by labels."""
+        return {state.labels: state for state in self.ledger.load(POOL, BEGIN).counters if state.family == family}
+
+    def counts(self, family: str = EVENTS) -> dict[tuple[str, ...], int]:
+        """Return the shown values of the series in which anything was counted."""
+        return {labels: state.value for labels, state in self.states(family).items() if state.value is not None}
+
+    def rows(self) -> int:
+        """Return how many events the ledger remembers."""
+        return int(self.ledger._db.execute("SELECT count(*) FROM event").fetchone()[0])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Return a scene with alice selected from the beginning."""
+    made = Scene(tmp_path / "state.db")
+    made.select("alice")
+    yield made
+    made.ledger.close()
+
+
+SIGN_IN = ("SignIn", "Pass", "None", "France")
+OPEN = ("SignIn", "InProgress", "None", "France")
+
+
+def test_in_progress_waits_for_its_end(scene: Scene) -> None:
+    """An event in progress is not counted; when it ends it counts as it ended, with the challenges it gained."""
+    mfa = (Challenge("Password", "Success"), Challenge("Mfa", "Success"))
+    scene.poll(auth_event("a", 0, "InProgress", challenges=mfa[:1]), now=5)
+    assert scene.counts() == {}
+    scene.poll(auth_event("a", 0, "Pass", challenges=mfa), now=20)
+    assert scene.counts() == {SIGN_IN: 1}
+    assert scene.counts(CHALLENGES) == {("Password", "Success"): 1, ("Mfa", "Success"): 1}
+
+
+def test_in_progress_settles(scene: Scene) -> None:
+    """An event still in progress `settle` after its creation counts as in progress, and never again."""
+    event = auth_event("a", 0, "InProgress")
+    for now, expected in ((5, {}), (899, {}), (900, {OPEN: 1}), (2000, {OPEN: 1})):
+        scene.poll(event, now=now)
+        assert scene.counts() == expected
+    scene.poll(auth_event("a", 0, "Pass"), now=2100)
+    assert scene.counts() == {OPEN: 1}
+
+
+def test_in_progress_settles_when_gone(scene: Scene) -> None:
+    """An open event that is no longer shown counts as it stood last, but not before `settle` is over."""
+    scene.poll(auth_event("a", 0, "InProgress"), now=5)
+    scene.poll(now=500)
+    assert scene.counts() == {}
+    scene.poll(now=901)
+    assert scene.counts() == {OPEN: 1}
+
+
+def test_in_progress_settles_when_its_user_is_gone(scene: Scene) -> None:
+    """An open event of a deleted user counts once `settle` is over, over a restart."""
+    scene.poll(auth_event("a", 0, "InProgress"), now=5)
+    scene.poll(now=500, gone=True)
+    scene.restart()
+    scene.poll(now=901, gone=True)
+    assert scene.counts() == {OPEN: 1}
+
+
+def test_users_no_longer_selected_linger_until_settled(scene: Scene) -> None:
+    """Whoever leaves the selection with an event in progress is told once it can be counted."""
+    scene.poll(auth_event("a", 0, "InProgress"), now=5)
+    scene.select("bob", now=10)
+    assert scene.ledger.lingering(POOL, BEGIN + 899) == []
+    assert scene.ledger.lingering(POOL, BEGIN + 900) == ["alice"]
+    scene.poll(now=901, gone=True)
+    assert scene.ledger.lingering(POOL, BEGIN + 902) == []
+
+
+def test_damaged_walk_counts_but_makes_nothing_known(scene: Scene) -> None:
+    """Good events beside unreadable ones count; what could not be read is counted once it can be."""
+    good, bad = auth_event("good", 50), auth_event("bad", 40)
+    for now in (100, 800, 1500, 2200):
+        scene.poll(good, now=now, damaged=1)
+    assert scene.counts() == {SIGN_IN: 1}
+    scene.poll(good, bad, now=3000)
+    assert scene.counts() == {SIGN_IN: 2}
+
+
+def test_too_late_is_shown_and_not_counted(scene: Scene) -> None:
+    """An event that turns up later than `overlap` after younger ones fills the gauges only."""
+    young = auth_event("young", 100)
+    for now in (110, 800, 1500):
+        scene.poll(young, now=now)
+    change = scene.poll(young, auth_event("late", 50), now=1510)
+    assert scene.counts() == {SIGN_IN: 1}
+    assert "late" in {event.event_id for event in change.events}
+
+
+def test_selected_later_starts_at_the_selection(scene: Scene) -> None:
+    """With `start: now` a user selected later starts at that moment, one created since the first discovery at the creation."""
+    scene.select("alice", "bob", now=1000, start="now")
+    scene.select("alice", "bob", "carol", now=1001, start="now", created=400)
+    scene.poll(auth_event("b1", 900), auth_event("b2", 1100), now=1200, user="bob")
+    scene.poll(auth_event("c1", 399), auth_event("c2", 401), now=1200, user="carol")
+    assert scene.counts() == {SIGN_IN: 2}
+
+
+def test_selected_again_goes_on(scene: Scene) -> None:
+    """A user who leaves the selection and comes back is counted on from where it was left."""
+    scene.poll(auth_event("a", 10), now=20)
+    scene.select("bob", now=30)
+    scene.select("alice", now=5000, start="now")
+    scene.poll(auth_event("a", 10), auth_event("b", 3000), now=5001)
+    assert scene.counts() == {SIGN_IN: 2}
+
+
+def test_incomplete_listing_drops_nobody(scene: Scene) -> None:
+    """Where a selector could not be followed, users it may have named stay selected."""
+    users = {"bob": ListedUser("bob", None)}
+    selection = scene.ledger.select(POOL, users, complete=False, now=BEGIN, start=start_rule("now"))
+    assert (list(selection.removed), [user.username for user in selection.added]) == ([], ["bob"])
+    assert {user.username for user in scene.ledger.users(POOL)} == {"alice", "bob"}
+
+
+def test_new_country(scene: Scene) -> None:
+    """A passed sign-in from a country new for the user is told; the first ever, failures and the unknown are not."""
+    countries = ["France", "France", "Brazil", "unknown", "Germany"]
+    events = [auth_event(f"e{n}", n, country=country) for n, country in enumerate(countries)]
+    events[4] = auth_event("e4", 4, "Fail", country="Germany")
+    scene.poll(*events, now=10)
+    scene.poll(*events, auth_event("e5", 5, country="Germany"), auth_event("e6", 6, country="Brazil"), now=20)
+    assert scene.counts(NEW_COUNTRY_SIGN_INS) == {("Brazil",): 1, ("Germany",): 1}
+
+
+def test_history_teaches_countries(scene: Scene) -> None:
+    """Sign-ins from before the start are not counted, but their countries are known ones."""
+    scene.select("alice", "bob", now=1000, start="now")
+    scene.poll(auth_event("old", 100), auth_event("new", 1100), auth_event("strange", 1200, country="Peru"), now=1300, user="bob")
+    assert scene.counts(NEW_COUNTRY_SIGN_INS) == {("Peru",): 1}
+
+
+def test_before_the_start_fills_the_gauges(scene: Scene) -> None:
+    """What is not counted is shown: recent events, and the newest of each label set."""
+    scene.select("alice", "bob", now=1000, start="now")
+    change = scene.poll(auth_event("ancient", -900_000, "Fail"), auth_event("old", 100), now=1300, user="bob")
+    assert [event.event_id for event in change.events] == ["old"]
+    assert scene.counts() == {}
+    last = {labels: state.last for labels, state in scene.states().items()}
+    assert last == {("SignIn", "Fail", "None", "France"): BEGIN - 900_000, SIGN_IN: BEGIN + 100}
+
+
+def test_newest_event_follows_what_changes(scene: Scene) -> None:
+    """An event that ends moves: the newest event of its former label set is an older one again."""
+    scene.poll(auth_event("a", 0, "InProgress"), auth_event("b", 5, "InProgress"), now=6)
+    scene.poll(auth_event("a", 0, "InProgress"), auth_event("b", 5, "Pass"), now=20)
+    assert scene.states()[OPEN].last == BEGIN
+    assert scene.states()[SIGN_IN].last == BEGIN + 5
+
+
+def test_compromised_credentials(scene: Scene) -> None:
+    """Leaked passwords are counted by type and response."""
+    scene.poll(auth_event("a", 0, "Fail", risk=Risk("Block", None, True)), now=5)
+    assert scene.counts(COMPROMISED_CREDENTIALS) == {("SignIn", "Fail"): 1}
+
+
+def test_beyond_max_series_country_is_other(tmp_path: Path) -> None:
+    """Label sets beyond max_series are folded for good: raising the limit later moves nothing."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, max_series=2))
+    scene.select("alice")
+    names = ["France", "Peru", "Chad", "Fiji", "Peru"]
+    change = scene.poll(*(auth_event(f"e{n}", n, country=name) for n, name in enumerate(names)), now=10)
+    expected = {SIGN_IN: 1, (*SIGN_IN[:3], "Peru"): 2, (*SIGN_IN[:3], "other"): 2}
+    assert (scene.counts(), change.folded) == (expected, 2)
+    scene.restart(settings=SETTINGS)
+    scene.poll(*(auth_event(f"e{n}", n, country=name) for n, name in enumerate(names)), now=20)
+    assert scene.counts() == expected
+
+
+def test_new_series_is_held_at_zero_once(tmp_path: Path) -> None:
+    """A new series stands at 0 for series_hold, then takes its value for good, whatever restarts and clocks do."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene.select("alice")
+    scene.poll(auth_event("a", 0), now=10)
+    scene.ledger.release(BEGIN + 69)
+    assert scene.counts()[SIGN_IN] == 0
+    assert scene.states()[SIGN_IN].exemplar is None
+    changed = scene.ledger.release(BEGIN + 70)
+    assert {state.value for state in changed[POOL].counters} == {1}
+    scene.restart(now=0)
+    assert scene.counts()[SIGN_IN] == 1
+    assert scene.states()[SIGN_IN].exemplar == "a"
+    scene.poll(auth_event("a", 0), auth_event("b", 20), now=30)
+    assert scene.counts()[SIGN_IN] == 2
+
+
+def test_known_values_are_not_held(tmp_path: Path) -> None:
+    """Families that stand at zero from the start show a first count at once."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene.select("alice")
+    scene.poll(auth_event("a", 0, challenges=(Challenge("Password", "Failure"),)), now=10)
+    assert scene.counts(CHALLENGES) == {("Password", "Failure"): 1}
+
+
+def test_per_user_counts(tmp_path: Path) -> None:
+    """With per_user each user's events are counted apart; users beyond max_series are other."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, per_user=True, max_series=1))
+    scene.select("alice", "bob")
+    scene.poll(auth_event("a", 0), now=10)
+    scene.poll(auth_event("b", 0), now=10, user="bob")
+    assert scene.counts(USER_EVENTS) == {("alice", "SignIn", "Pass", "None"): 1, ("other", "SignIn", "Pass", "None"): 1}
+
+
+def test_new_values_are_kept_in_the_state(scene: Scene) -> None:
+    """Values newer than this program are passed on, ten a field, and still known after a restart."""
+    events = [auth_event(f"e{n}", n, f"Response{n}") for n in range(12)]
+    change = scene.poll(*events[:10], now=20)
+    assert change.unknown_values["response"] >= 10
+    scene.restart()
+    scene.poll(*events, auth_event("e99", 12, "Response3"), now=30)
+    responses = {labels[1]: value for labels, value in scene.counts().items()}
+    assert (responses["Response3"], responses["Other"]) == (2, 2)
+
+
+def test_remembers_no_more_than_needed(scene: Scene) -> None:
+    """Rows of events below known ground and outside the recent window go; the file does not grow with history."""
+    for hour in range(48):
+        events = [auth_event(f"e{hour}-{n}", hour * 3600 + n) for n in range(20)]
+        scene.poll(*events, now=hour * 3600 + 700)
+        scene.poll(*events, now=hour * 3600 + 1400)
+    assert scene.rows() <= 80
+    assert scene.counts() == {SIGN_IN: 48 * 20}
+
+
+def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
+    """What was recorded since the oldest walk under way began is not forgotten, so that this walk cannot count it again."""
+    scene.select("alice", "alias")
+    begun = scene.ledger.look_out(POOL, "alias", BEGIN + 5)
+    old = auth_event("old", 0)
+    for now in (10, 5000, 9000, 13_000):
+        newer = [auth_event(f"n{now}", now - 5)]
+        lookout = scene.ledger.look_out(POOL, "alice", BEGIN + now)
+        walk = Walk(BEGIN + now, lookout.depth, (old, *newer), frozenset({"old", newer[0].event_id}), None)
+        scene.ledger.record([Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now)
+    late = Walk(BEGIN + 5, begun.depth, (old,), frozenset({"old"}), None)
+    scene.ledger.record([Poll(POOL, "alias", BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001)
+    assert scene.counts() == {SIGN_IN: 5}
