@@ -20,7 +20,7 @@ ADVICE: Mapping[str, str] = {
     Outcome.USER_NOT_FOUND: "A selected user does not exist: correct it in the configuration or the users file.",
     Outcome.POOL_NOT_FOUND: "There is no such user pool: check its id, region and credentials.",
     Outcome.NOT_AUTHORIZED: "The credentials may not do this: give them the IAM policy in the README.",
-    Outcome.THREAT_PROTECTION_OFF: "Switch threat protection on for this user pool: without it there are no auth events.",
+    Outcome.THREAT_PROTECTION_OFF: "Switch threat protection on for this pool: without it there are no auth events.",
     Outcome.INVALID_PARAMETER: "Check the filters, groups and user names selected in this pool.",
     Outcome.SERVER_ERROR: "A fault of Cognito's own; it is tried again. If it lasts, look at the AWS Health Dashboard.",
     Outcome.TIMEOUT: "No answer within polling.request_timeout: check the network and any proxy on the way.",
@@ -186,7 +186,7 @@ def _error_cells(pool: PoolStatus, error: ErrorStatus, now: float) -> Sequence[C
     return [
         ("", two_lines(f"{duration(now - error.at)} ago", _time(error.at))),
         ("", pool.name),
-        ("", two_lines(error.operation, error.outcome)),
+        ("request", two_lines(error.operation, error.outcome)),
         ("", error.message),
         ("advice", ADVICE.get(error.outcome, ADVICE[Outcome.OTHER])),
     ]
