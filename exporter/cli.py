@@ -5,29 +5,37 @@ import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
 from exporter import __version__, logs
-from exporter.app import Exporter, WebOptions, ledger_settings, run
+from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings, run
 from exporter.config.load import ConfigError, load
 from exporter.config.models import Config
-from exporter.demo import DEFAULT_USERS, demonstrate
-from exporter.fetch.cognito import cognito_sources
+from exporter.demo import Demonstration
+from exporter.fetch.cognito import CognitoSources
 from exporter.ledger.ledger import LedgerError
 from exporter.ledger.sqlite import SqliteLedger
+from exporter.web.app import check_telemetry_path
 from exporter.web.server import ListenError, bind, parse_listen_address
 
 OK, FAILED, WRONG_CALL = 0, 1, 2
+"""Exit statuses: done; could not do it, or `check` found mistakes; the call or the configuration is wrong."""
 
-DEFAULT_LISTEN = ":10078"
-DEFAULT_CONFIG = Path("config.yaml")
+_DEFAULT_LISTEN = ":10078"
+_NAME = "cognito-auth-exporter"
+_COMMANDS_HELP = """commands:
+  check                 find every mistake in the configuration
+  demo                  run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind
+
+`cognito-auth-exporter COMMAND --help` tells a command's own flags."""
 
 
 def main() -> None:
-    """Run the command and leave with its exit status, whatever threads AWS may leave hanging."""
+    """Run the command and leave with its exit status, whatever requests AWS may leave hanging."""
     status = command(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
@@ -38,53 +46,180 @@ def main() -> None:
 
 def command(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit status."""
-    name = arguments[0] if arguments and arguments[0] in _COMMANDS else ""
+    name, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in _COMMANDS else ("", arguments)
     parser, action = _COMMANDS[name]
-    return action(parser().parse_args(arguments[1:] if name else arguments))
+    return action(parser().parse_args(rest))
+
+
+# -- flags -----------------------------------------------------------------------------------------------------------------------
+
+
+def _parser(command: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"{_NAME} {command}".strip(),
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_config_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file", dest="config_file", type=Path, default=Path("config.yaml"), metavar="FILE",
+        help="the configuration (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
+    web = parser.add_argument_group("web")
+    web.add_argument(
+        "--web.listen-address", dest="listen", action="append", type=_listen_address, metavar="ADDRESS",
+        help=f"where to listen; may be given more than once, IPv6 in brackets (default: {_DEFAULT_LISTEN})",
+    )  # fmt: skip
+    web.add_argument(
+        "--web.telemetry-path", dest="telemetry_path", type=_telemetry_path, default="/metrics", metavar="PATH",
+        help="the path of the metrics (default: %(default)s)",
+    )  # fmt: skip
+    web.add_argument(
+        "--web.config.file", dest="web_config_file", type=_web_config_file, metavar="FILE",
+        help="TLS and passwords; not available in this version, and refused",
+    )  # fmt: skip
+    web.add_argument(
+        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="take POST and PUT on /-/reload"
+    )
+    web.add_argument(
+        "--web.max-requests", dest="max_requests", type=_count, default=40, metavar="N",
+        help="scrapes and status pages answered at the same time, 0 for no limit (default: %(default)s)",
+    )  # fmt: skip
+    log = parser.add_argument_group("log")
+    log.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default: %(default)s")
+    log.add_argument("--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt", help="default: %(default)s")
+
+
+def _listen_address(text: str) -> object:
+    try:
+        return parse_listen_address(text)
+    except ListenError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _telemetry_path(text: str) -> str:
+    try:
+        return check_telemetry_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _web_config_file(_text: str) -> Path:
+    raise argparse.ArgumentTypeError(
+        "not available in this version; listen on 127.0.0.1 and put a proxy in front that does TLS and passwords"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of requests: write 40, or 0 for no limit')
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1_000_000:  # noqa: PLR2004 - and no "inf" or "nan"
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number between 0 and 1000000')
+    return number
+
+
+def _exporter_parser() -> argparse.ArgumentParser:
+    parser = _parser("", "Prometheus exporter for the auth events of Amazon Cognito's threat protection.", _COMMANDS_HELP)
+    parser.add_argument("--version", action="version", version=_version())
+    _add_config_flag(parser)
+    _add_serving_flags(parser)
+    return parser
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = _parser("check", "Find every mistake in the configuration: exit status 0 if there is none, 1 if there is.")
+    _add_config_flag(parser)
+    return parser
+
+
+def _demo_parser() -> argparse.ArgumentParser:
+    parser = _parser("demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind.")
+    parser.add_argument("--users", type=_positive, default=25, metavar="N", help="simulated users (default: %(default)s)")
+    parser.add_argument("--speed", type=_positive, default=1.0, metavar="X", help="how fast their days go by (default: 1)")
+    _add_serving_flags(parser)
+    return parser
+
+
+def _version() -> str:
+    revision = os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", "")
+    return f"{_NAME}, version {__version__} (revision: {revision or 'unknown'}, python: {platform.python_version()})"
 
 
 # -- commands --------------------------------------------------------------------------------------------------------------------
 
 
-def _run_exporter(options: argparse.Namespace) -> int:
+def _export(options: argparse.Namespace) -> int:
     """The exporter against AWS."""
-    if options.web_config_file is not None:
-        print("--web.config.file is not available in this version; put a proxy in front for TLS and passwords", file=sys.stderr)  # noqa: T201
-        return WRONG_CALL
     try:
         config = load(options.config_file)
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return WRONG_CALL
-    return serve(options, config, read_config=lambda: load(options.config_file))
-
-
-def serve(
-    options: argparse.Namespace,
-    config: Config,
-    *,
-    read_config: Callable[[], Config],
-    sources: Callable[..., object] = cognito_sources,
-) -> int:
-    """Open what can fail, each with a plain message, then run to the end."""
-    logs.configure(options.log_level, options.log_format)
-    logger = structlog.get_logger()
-    try:
-        sockets = bind([parse_listen_address(address) for address in options.web_listen_address or [DEFAULT_LISTEN]])
-        ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
-    except (ListenError, LedgerError) as error:
-        logger.error(str(error))
-        return FAILED
-    web = WebOptions(sockets, options.web_telemetry_path, options.web_enable_lifecycle, options.web_max_requests)
-    return run(lambda: Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=logger))
+        return _fail(error, WRONG_CALL)
+    return _serve(options, config, lambda: load(options.config_file), CognitoSources)
 
 
 def _check(options: argparse.Namespace) -> int:
-    """`check`: every mistake of the configuration at once."""
     try:
         config = load(options.config_file)
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return FAILED
-    print(f"{options.config_file}: good, {len(config.user_pools)} user pool(s)")  # noqa: T201
+        return _fail(error, FAILED)
+    _say(f"{options.config_file}: good; user pools: {', '.join(pool.name for pool in config.user_pools)}")
     return OK
+
+
+def _demonstrate(options: argparse.Namespace) -> int:
+    try:
+        with Demonstration(int(options.users), options.speed) as demonstration:
+            port = (options.listen or [parse_listen_address(_DEFAULT_LISTEN)])[0].port
+            _say(f"simulated users: {int(options.users)}; end with Ctrl-C")
+            _say(f"status page: http://localhost:{port}/")
+            _say(f"metrics:     http://localhost:{port}{options.telemetry_path}")
+            config = demonstration.config
+            return _serve(options, config, lambda: config, demonstration.sources)
+    except OSError as error:
+        return _fail(error, FAILED)
+
+
+def _serve(
+    options: argparse.Namespace, config: Config, read_config: Callable[[], Config], sources: SourcesFor
+) -> int:
+    """Open what can fail, each with a plain message, then run to the end."""
+    logs.configure(options.log_level, options.log_format)
+    try:
+        sockets = bind(options.listen or [parse_listen_address(_DEFAULT_LISTEN)])
+        ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
+    except (ListenError, LedgerError) as error:
+        return _fail(error, FAILED)
+    web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
+    logger = structlog.get_logger()
+    return run(lambda: Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=logger))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what a command prints is its answer
+
+
+def _fail(error: Exception, status: int) -> int:
+    print(error, file=sys.stderr, flush=True)  # noqa: T201 - the same
+    return status
+
+
+_COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {
+    "": (_exporter_parser, _export),
+    "check": (_check_parser, _check),
+    "demo": (_demo_parser, _demonstrate),
+}

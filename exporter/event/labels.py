@@ -40,8 +40,8 @@ _NO_COUNTRY = frozenset({"", "null", "unknown"})
 class ValueRules:
     """Decides which values become labels, within one transaction.
 
-    `accepted` are the new values that the state holds, by field; they are read and never changed, so a transaction that is
-    rejected throws its rules away.
+    `accepted` are the new values that the state holds, by field. They are read and never changed: a transaction that is
+    rejected throws its rules away, and nothing was accepted.
     """
 
     def __init__(self, accepted: Mapping[str, Collection[str]]) -> None:
@@ -147,7 +147,7 @@ def country_label(name: str, mode: Literal["code", "name", "none"]) -> str:
 
 
 def _risk(risk: Risk | None, rules: ValueRules) -> tuple[str, str]:
-    """Return (level, decision). Cognito leaves the level out where it sees no risk, which is not the same as not knowing."""
+    """Return (level, decision). A level is left out with `NoRisk`, which is not the same as a risk not known."""
     if risk is None:
         return UNKNOWN, UNKNOWN
     level = rules.label("risk_level", risk.level) if risk.level else NO_RISK_LEVEL

@@ -22,8 +22,8 @@ _REPLACEMENT = "\ufffd"
 def event_page(answer: object, now: datetime) -> EventPage:
     """Return the page that an answer of `AdminListUserAuthEvents` holds; `now` bounds what is taken for a date.
 
-    Raises `FetchError` (malformed) where the answer has no list of events or a token that is none: such an answer must not
-    pass for the end of a history.
+    Raises `FetchError` (malformed) where the answer has no list of events or a token that is none: such an answer must
+    not pass for the end of a history.
     """
     page = _structure(answer, "the answer")
     entries = _list(page, "AuthEvents")
@@ -34,8 +34,8 @@ def event_page(answer: object, now: datetime) -> EventPage:
 def user_page(answer: object, token_key: str, now: datetime) -> UserPage:
     """Return the page that an answer of a listing of users holds; its token is under `token_key`.
 
-    Raises `FetchError` (malformed) also where a single user has no usable name: whoever is left out of a listing would be taken
-    for no longer selected.
+    Raises `FetchError` (malformed) also where a single user has no usable name: whoever is left out of a listing would
+    be taken for no longer selected.
     """
     page = _structure(answer, "the answer")
     users = tuple(_user(entry, now) for entry in _list(page, "Users"))
@@ -145,7 +145,7 @@ def _optional(page: dict[object, object], key: str) -> dict[object, object]:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Tell whether a value names something: names are compared and stored as they are, so nothing in them is replaced."""
+    """Tell whether a value names something. Names are stored and sent as they are: nothing in them is replaced."""
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and not _UNSTORABLE.search(value)
 
 

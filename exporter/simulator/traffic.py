@@ -28,7 +28,7 @@ _CACHED_PEOPLE = 4096
 
 def demo_activity(users: int) -> float:
     """Return the `activity` at which so many users together do something every few seconds at speed 1."""
-    return max(1.0, 7000.0 / max(users, 1))
+    return max(1.0, 12_000.0 / max(users, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TrafficWorld:
     """Users who sign in, mistype, travel and are attacked; the same arguments give the same events, ids included.
 
     A world second lasts 1/`speed` real seconds, the world's time being real time at `start`; all dates shown are real.
-    The history reaches `history_seconds` (real) back from `start`. `activity` is how many times as much happens as in life.
+    The history reaches `history_seconds` (real) back from `start`. `activity` is how many times life's traffic happens.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TrafficWorld:
         self._frozen_at = epoch(at)
 
     def truth(self, pool_id: str, username: str, now: float) -> list[AuthEvent]:
-        """Return the events visible by `now`, newest first, each as it stands in the end (at the freeze, if there is one)."""
+        """Return the events visible by `now`, newest first, each as it stands in the end (at the freeze, if any)."""
         instant = min(now, self._frozen_at)
         records = self._records(pool_id, username, instant)
         return [record.final(self._frozen_at) for record in records if record.visible_at <= instant]

@@ -2,6 +2,8 @@
 
 import asyncio
 import resource
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from uvicorn.server import ServerState
 
 _MOST_CONNECTIONS = 1024
 _LAST_CALL = 0.05  # seconds
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def connection_limit() -> int:
@@ -58,7 +61,7 @@ class Clients(ServerState):
         """Take in a new connection."""
         self.waits(connection)
         if len(self.connections) > self.limits.connections:
-            _abort_oldest(self._waiting)
+            _reset_oldest(self._waiting)
 
     def waits(self, connection: "Connection") -> None:
         """Note that a connection is without a request from now on."""
@@ -72,7 +75,7 @@ class Clients(ServerState):
         """Note that a client does not take its answer as fast as it is written."""
         self._unread[connection] = None
         if len(self._unread) > self.limits.unread:
-            _abort_oldest(self._unread)
+            _reset_oldest(self._unread)
 
     def has_read(self, connection: "Connection") -> None:
         """Note that a client has taken all that was written."""
@@ -84,10 +87,10 @@ class Clients(ServerState):
         self._unread.pop(connection, None)
 
 
-def _abort_oldest(connections: "dict[Connection, None]") -> None:
+def _reset_oldest(connections: "dict[Connection, None]") -> None:
     oldest = next(iter(connections))
     del connections[oldest]
-    oldest.transport.abort()
+    oldest.reset()
 
 
 class Connection(H11Protocol):
@@ -143,7 +146,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._write_deadline is None:
-            self._write_deadline = self.loop.call_later(self._clients.limits.write_seconds, self.transport.abort)
+            self._write_deadline = self.loop.call_later(self._clients.limits.write_seconds, self.reset)
         self._clients.leaves_unread(self)
 
     def resume_writing(self) -> None:
@@ -166,6 +169,11 @@ class Connection(H11Protocol):
         else:
             self.loop.call_later(_LAST_CALL, self._close_waiting)
 
+    def reset(self) -> None:
+        """End the connection now; without lingering, or the kernel keeps what is unsent for minutes (socket(7))."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
     def send_400_response(self, msg: str) -> None:
         """Answer 400 where no answer has begun: h11 cannot begin a second one."""
         if self.conn.our_state is h11.IDLE:
@@ -173,7 +181,7 @@ class Connection(H11Protocol):
             return
         if self._under_way:
             self.cycle.disconnected = True
-        self.transport.abort()
+        self.reset()
 
     def _should_upgrade(self) -> bool:
         return False  # RFC 9110, section 7.8: a server may ignore Upgrade; uvicorn would log two warnings a request
