@@ -55,7 +55,7 @@ class PoolView:
         self._series: dict[str, dict[Labels, dict[int, CounterState]]] = {family: {} for family in COUNTERS}
         self._labels: dict[int, Labels] = {}
         self._zeros = {
-            family: frozenset(presentation.labels(family, labels) for labels in counter.zeros())
+            family: dict.fromkeys(presentation.labels(family, labels) for labels in counter.zeros())
             for family, counter in COUNTERS.items()
         }
         self._open: dict[str, EventState] = {}
@@ -86,8 +86,9 @@ class PoolView:
         if not self._presentation.shows(family):
             return
         shown = self._series[family]
-        for labels in self._zeros[family] - shown.keys():
-            yield labels, 0.0, None
+        for labels in self._zeros[family]:
+            if labels not in shown:
+                yield labels, 0.0, None
         for labels, members in shown.items():
             values = [state for state in members.values() if state.value is not None]
             if values or labels in self._zeros[family]:

@@ -36,7 +36,8 @@ class PoolStatus:
 
     `users` counts them by state: `ok`, `waiting`, `not_found`, `failing`. `oldest_poll` and `newest_poll` are the last
     successful polls of the stalest and the freshest user in epoch seconds, `lag_seconds` is from creation to being
-    counted for the events counted last; None where there is none yet. `account` names the budget the pool spends.
+    counted for the events counted last; None where there is none yet. `account` names the budget the pool spends,
+    `threat_protection` is its mode in the API's words where known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class PoolStatus:
     lag_seconds: float | None
     in_progress: int
     errors: tuple[ErrorStatus, ...]
+    threat_protection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
