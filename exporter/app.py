@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
 from exporter.config.load import ConfigError
 from exporter.config.models import Config
+from exporter.fetch.sources import RequestObserver, SourceFactory
 from exporter.ledger.ledger import PoolState
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
@@ -25,17 +27,17 @@ from exporter.metrics import exposition
 from exporter.metrics.collector import CommittedCollector
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
-from exporter.schedule.engine import Engine, SourceFactory
-from exporter.schedule.observer import Observer
+from exporter.schedule.engine import Engine
 from exporter.schedule.poller import Surroundings
 from exporter.schedule.status import Status
 from exporter.web.app import ReloadError, create_app
 from exporter.web.negotiation import ExpositionFormat
 from exporter.web.server import WebServer
 
+SourcesFor = Callable[[RequestObserver], SourceFactory]
+
 _FORMATS = {ExpositionFormat.TEXT: exposition.text, ExpositionFormat.OPENMETRICS: exposition.openmetrics}
 _LEDGER_STUCK = 120.0  # seconds in one transaction
-_WEB_PATIENCE = 3  # seconds for scrapes under way when the exporter stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Exporter:
         ledger: SqliteLedger,
         *,
         read_config: Callable[[], Config],
-        sources: "Callable[[Observer], SourceFactory]",
+        sources: SourcesFor,
         web: WebOptions,
         logger: FilteringBoundLogger,
     ) -> None:
@@ -70,7 +72,7 @@ class Exporter:
         self._instruments = Instruments(self._registry)
         self._instruments.built(__version__, os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", ""), platform.python_version())
         self._instruments.reloaded(self._started)
-        self._sources = sources(self._instruments)
+        self._sources = sources(self._instruments.request)
         self._hash_key = ledger.hash_key
         self._writer = Writer(ledger, self._publish, time.time, logger)
         self._views: dict[str, PoolView] = {}
@@ -92,8 +94,8 @@ class Exporter:
     async def run(self) -> None:
         """Poll and serve until SIGTERM or SIGINT, then finish what is under way."""
         stop = self._handle_signals()
-        server = WebServer(self._web_app(), graceful_timeout=_WEB_PATIENCE)
-        serving = asyncio.create_task(server.serve(self._web.sockets))
+        server = WebServer(self._web_app())
+        serving = asyncio.create_task(server.serve(list(self._web.sockets)))
         writing = asyncio.create_task(self._writer.run())
         await self._begin(self._config)
         ended = {asyncio.create_task(stop.wait()), serving, writing}
@@ -225,7 +227,7 @@ class Exporter:
             return "the state file does not take a transaction"
         return self._engine.stuck
 
-    def _web_app(self) -> "ASGIApp":
+    def _web_app(self) -> Starlette:
         return create_app(
             expose=lambda wanted: _FORMATS[wanted](self._registry),
             status=self.status,
@@ -247,14 +249,3 @@ def ledger_settings(config: Config) -> Settings:
         max_series=config.metrics.max_series,
         per_user=config.metrics.per_user != "none",
     )
-
-
-def run(exporter: Callable[[], Exporter]) -> None:
-    """Run an exporter to its end; requests that AWS leaves hanging do not keep the process."""
-    asyncio.run(_run(exporter))
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-async def _run(exporter: Callable[[], Exporter]) -> None:
-    await exporter().run()

@@ -1,6 +1,7 @@
 """The command: flags in the Prometheus convention, subcommands, exit codes."""
 
 import argparse
+import asyncio
 import os
 import platform
 import sys
@@ -8,15 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import structlog
 
 from exporter import __version__, logs
-from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings, run
+from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings
 from exporter.config.load import ConfigError, load
 from exporter.config.models import Config
 from exporter.demo import Demonstration
-from exporter.fetch.cognito import CognitoSources
+from exporter.fetch.sources import cognito_sources
 from exporter.ledger.ledger import LedgerError
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.web.app import check_telemetry_path
@@ -94,7 +96,7 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     log = parser.add_argument_group("log")
     log.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default: %(default)s")
-    log.add_argument("--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt", help="default: %(default)s")
+    log.add_argument("--log.format", dest="log_format", choices=get_args(logs.LogFormat), default="logfmt", help="default: %(default)s")
 
 
 def _listen_address(text: str) -> object:
@@ -169,7 +171,7 @@ def _export(options: argparse.Namespace) -> int:
         config = load(options.config_file)
     except ConfigError as error:
         return _fail(error, WRONG_CALL)
-    return _serve(options, config, lambda: load(options.config_file), CognitoSources)
+    return _serve(options, config, lambda: load(options.config_file), cognito_sources)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -198,15 +200,16 @@ def _serve(
     options: argparse.Namespace, config: Config, read_config: Callable[[], Config], sources: SourcesFor
 ) -> int:
     """Open what can fail, each with a plain message, then run to the end."""
-    logs.configure(options.log_level, options.log_format)
+    logs.configure(options.log_level, options.log_format, sys.stderr)
     try:
         sockets = bind(options.listen or [parse_listen_address(_DEFAULT_LISTEN)])
         ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
     except (ListenError, LedgerError) as error:
         return _fail(error, FAILED)
     web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
-    logger = structlog.get_logger()
-    return run(lambda: Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=logger))
+    exporter = Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger())
+    asyncio.run(exporter.run())
+    return OK
 
 
 def _say(text: str) -> None:

@@ -4,10 +4,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from exporter.config.models import Config, UserPool
-from exporter.fetch.cognito import CognitoSources
-from exporter.fetch.source import EventSource
-from exporter.schedule.observer import Observer
+from exporter.config.models import Config
+from exporter.fetch.sources import RequestObserver, SourceFactory, cognito_sources
 from exporter.simulator.server import Simulator
 from exporter.simulator.traffic import TrafficWorld, demo_activity
 
@@ -46,9 +44,9 @@ class Demonstration:
             }
         )
 
-    def sources(self, observer: Observer) -> "DemoSources":
+    def sources(self, observe: RequestObserver) -> SourceFactory:
         """Return what makes the pool's source, with keys that mean nothing."""
-        return DemoSources(CognitoSources(observer, static=("demo", "demo")))
+        return cognito_sources(observe, static=("demo", "demo"))
 
     def __enter__(self) -> Self:
         self._simulator.__enter__()

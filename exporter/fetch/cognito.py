@@ -100,8 +100,8 @@ _CLASSES: tuple[tuple[tuple[type[Exception], ...], Outcome], ...] = (
     ((BotoConnectionError, HTTPClientError, HTTPError), Outcome.CONNECTION),
 )
 
-# What stops a request before it is sent, and is none of the above, is this machine's set-up: a profile that is missing, no
-# keys, a credential process that cannot be run (OSError), refreshed keys that have expired already (RuntimeError).
+# What stops a request before it is sent, and is none of the above, is this machine's set-up: a profile that is missing,
+# no keys, a credential process that cannot be run (OSError), refreshed keys that have expired already (RuntimeError).
 _SET_UP = (BotoCoreError, OSError, RuntimeError)
 
 _SENTENCES: Mapping[Outcome, str] = {
@@ -119,7 +119,7 @@ _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: boto3's own chain or a profile, and the role it assumes; `static` is an access key id and its secret."""
+    """Who asks: boto3's own chain or a profile, and the role it assumes; `static` is an access key's id and secret."""
 
     profile: str | None = None
     role_arn: str | None = None

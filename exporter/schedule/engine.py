@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from exporter.config.models import Config, UserPool
-from exporter.fetch.source import EventSource
+from exporter.fetch.sources import SourceFactory
 from exporter.ledger.ledger import CommitError
 from exporter.schedule.budget import Budget
 from exporter.schedule.policy import FairOrder
 from exporter.schedule.poller import PoolPoller, Stopped, Surroundings, concurrency_for
 from exporter.schedule.status import BudgetStatus, PoolStatus
-
-SourceFactory = Callable[[UserPool, int], EventSource]
-"""(pool, number of connections) -> source"""
 
 _LONGEST_NAP = 1.0  # seconds a dispatcher sleeps without a look around
 _RETRY_DISCOVERY = 30.0  # seconds after a discovery that was not complete, while there is no complete one
@@ -207,7 +204,7 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> None:
 def account_of(pool: UserPool) -> str:
     """Return a short stable name of the budget that a pool's requests are charged to: its account and Region.
 
-    A role names its account; other credentials stand for theirs, and an endpoint of one's own for whatever is behind it.
+    A role names its account; other credentials stand for theirs.
     """
     credentials = pool.credentials
     identity = "default" if credentials.profile is None else credentials.profile
@@ -226,7 +223,7 @@ def _poller(config: Config, pool: UserPool, sources: SourceFactory, budget: Budg
         pool,
         config.polling,
         config.counting,
-        source=sources(pool, concurrency),
+        source=sources(pool, config.polling.request_timeout, concurrency),
         budget=budget,
         policy=FairOrder(),
         concurrency=concurrency,

@@ -34,9 +34,12 @@ def parse_token(token: str) -> Position:
     """Return the position that a token stands for, or raise `TokenError`."""
     try:
         kind, value, salt = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        return Position(str(kind), str(value), int(salt))
+        position = Position(str(kind), str(value), int(salt))
     except (ValueError, TypeError):
         raise TokenError("Invalid pagination token.") from None
+    if position.kind == "offset" and not position.value.isdecimal():
+        raise TokenError("Invalid pagination token.")
+    return position
 
 
 def same_page_token(token: str | None) -> str:

@@ -43,13 +43,18 @@ class Gate:
 
     def __init__(self) -> None:
         self.asked = threading.Event()
-        self.opened = threading.Event()
+        self._opened = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._loop = asyncio.get_running_loop()
         self.asked.set()
-        while not self.opened.is_set():
-            await asyncio.sleep(0.01)
+        await self._opened.wait()
         await hello(scope, receive, send)
+
+    def open(self) -> None:
+        """Let every answer go; call it once one has been asked for."""
+        self._loop.call_soon_threadsafe(self._opened.set)
 
 
 def read_to_end(client: socket.socket) -> bytes:
@@ -204,8 +209,9 @@ def test_slow_answer_is_not_cut(serve: Serve) -> None:
     gate = Gate()
     with serve(gate, Limits(request_seconds=0.1)).connect() as client:
         client.sendall(GET)
+        assert gate.asked.wait(10)
         assert not ended(client, 0.3)
-        gate.opened.set()
+        gate.open()
         read_answer(client, b"/")
 
 
@@ -256,7 +262,7 @@ def test_request_under_way_is_not_thrown_out(serve: Serve) -> None:
         assert gate.asked.wait(10)
         crowd = [stack.enter_context(running.connect()) for _ in range(6)]
         read_to_end(crowd[0])
-        gate.opened.set()
+        gate.open()
         read_answer(asking, b"/")
 
 
@@ -331,7 +337,7 @@ def test_nonsense_while_an_answer_is_made(serve: Serve, caplog: pytest.LogCaptur
         assert gate.asked.wait(10)
         client.sendall(b"nonsense\r\n")
         read_to_end(client)
-    gate.opened.set()
+    gate.open()
     running.stop()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -352,7 +358,7 @@ def test_half_closed_client_is_answered(serve: Serve) -> None:
         assert gate.asked.wait(10)
         client.shutdown(socket.SHUT_WR)
         assert not ended(client, 0)
-        gate.opened.set()
+        gate.open()
         assert read_to_end(client).endswith(b"\r\n\r\n/")
 
 
@@ -360,7 +366,7 @@ def test_half_closed_client_is_answered(serve: Serve) -> None:
 
 
 def test_stop_finishes_requests_in_flight(serve: Serve) -> None:
-    """A scrape that has been accepted is answered in full after the stop, while idle connections close and new ones fail."""
+    """After the stop an accepted scrape is answered in full, while idle connections close and new ones fail."""
     gate = Gate()
     running = serve(gate)
     with running.connect() as asking, running.connect() as idle:
@@ -370,7 +376,7 @@ def test_stop_finishes_requests_in_flight(serve: Serve) -> None:
         assert read_to_end(idle) == b""
         with pytest.raises(ConnectionError):
             running.connect()
-        gate.opened.set()
+        gate.open()
         answer = read_to_end(asking)
     assert b"connection: close\r\n" in answer.lower()
     assert answer.endswith(b"\r\n\r\n/")
