@@ -6,11 +6,9 @@ import platform
 import random
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
@@ -70,7 +68,9 @@ class Exporter:
         self._started = time.time()
         self._registry = exposition.new_registry()
         self._instruments = Instruments(self._registry)
-        self._instruments.built(__version__, os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", ""), platform.python_version())
+        self._instruments.built(
+            __version__, os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", ""), platform.python_version()
+        )
         self._instruments.reloaded(self._started)
         self._sources = sources(self._instruments.request)
         self._hash_key = ledger.hash_key
@@ -178,7 +178,9 @@ class Exporter:
 
     def _refuse_what_cannot_change(self, config: Config) -> None:
         if config.state.path != self._config.state.path:
-            raise ReloadError("state.path cannot change without a restart; put the old path back or restart the exporter")
+            raise ReloadError(
+                "state.path cannot change without a restart; put the old path back or restart the exporter"
+            )
 
     # -- what is shown -----------------------------------------------------------------------------------------------------------
 

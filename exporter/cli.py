@@ -96,7 +96,13 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     log = parser.add_argument_group("log")
     log.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default: %(default)s")
-    log.add_argument("--log.format", dest="log_format", choices=get_args(logs.LogFormat), default="logfmt", help="default: %(default)s")
+    log.add_argument(
+        "--log.format",
+        dest="log_format",
+        choices=get_args(logs.LogFormat),
+        default="logfmt",
+        help="default: %(default)s",
+    )
 
 
 def _listen_address(text: str) -> object:
@@ -136,7 +142,9 @@ def _positive(text: str) -> float:
 
 
 def _exporter_parser() -> argparse.ArgumentParser:
-    parser = _parser("", "Prometheus exporter for the auth events of Amazon Cognito's threat protection.", _COMMANDS_HELP)
+    parser = _parser(
+        "", "Prometheus exporter for the auth events of Amazon Cognito's threat protection.", _COMMANDS_HELP
+    )
     parser.add_argument("--version", action="version", version=_version())
     _add_config_flag(parser)
     _add_serving_flags(parser)
@@ -150,9 +158,15 @@ def _check_parser() -> argparse.ArgumentParser:
 
 
 def _demo_parser() -> argparse.ArgumentParser:
-    parser = _parser("demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind.")
-    parser.add_argument("--users", type=_positive, default=25, metavar="N", help="simulated users (default: %(default)s)")
-    parser.add_argument("--speed", type=_positive, default=1.0, metavar="X", help="how fast their days go by (default: 1)")
+    parser = _parser(
+        "demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind."
+    )
+    parser.add_argument(
+        "--users", type=_positive, default=25, metavar="N", help="simulated users (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--speed", type=_positive, default=1.0, metavar="X", help="how fast their days go by (default: 1)"
+    )
     _add_serving_flags(parser)
     return parser
 
@@ -166,7 +180,7 @@ def _version() -> str:
 
 
 def _export(options: argparse.Namespace) -> int:
-    """The exporter against AWS."""
+    """Run the exporter against AWS."""
     try:
         config = load(options.config_file)
     except ConfigError as error:
@@ -196,9 +210,7 @@ def _demonstrate(options: argparse.Namespace) -> int:
         return _fail(error, FAILED)
 
 
-def _serve(
-    options: argparse.Namespace, config: Config, read_config: Callable[[], Config], sources: SourcesFor
-) -> int:
+def _serve(options: argparse.Namespace, config: Config, read_config: Callable[[], Config], sources: SourcesFor) -> int:
     """Open what can fail, each with a plain message, then run to the end."""
     logs.configure(options.log_level, options.log_format, sys.stderr)
     try:
@@ -207,17 +219,19 @@ def _serve(
     except (ListenError, LedgerError) as error:
         return _fail(error, FAILED)
     web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
-    exporter = Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger())
+    exporter = Exporter(
+        config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger()
+    )
     asyncio.run(exporter.run())
     return OK
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - what a command prints is its answer
+    print(text, flush=True)
 
 
 def _fail(error: Exception, status: int) -> int:
-    print(error, file=sys.stderr, flush=True)  # noqa: T201 - the same
+    print(error, file=sys.stderr, flush=True)
     return status
 
 

@@ -116,7 +116,7 @@ def test_exceptions_are_one_line(how: str) -> None:
         if how == "exception":
             log.exception("failed")
         else:
-            log.error("failed", exc_info=error)  # noqa: TRY400 - this is the case
+            log.error("failed", exc_info=error)
     assert stream.getvalue() == f'{HEAD} level=error msg=failed error="ValueError: two\\nlines"\n'
 
 

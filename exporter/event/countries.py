@@ -22,7 +22,7 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "CV": ("Cape Verde", "Cape Verde Islands", "Cabo Verde"),
     "CW": ("Curaçao",),
     "CZ": ("Czech Republic", "Czechia"),
-    "FK": ("Falkland Islands", "Falklands", "Malvinas", "Islas Malvinas"),
+    "FK": ("Falkland Islands", "Falklands", "Malvinas", "Falkland Islands (Islas Malvinas)"),
     "FM": ("Micronesia", "Federated States of Micronesia"),
     "GB": ("UK", "Great Britain", "Great Britain (UK)", "Britain", "England", "Scotland", "Wales", "Northern Ireland"),
     "GM": ("Gambia",),

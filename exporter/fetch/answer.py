@@ -153,6 +153,10 @@ def _text(value: object) -> str | None:
     """Return a text that can be stored and shown, None where the value is no text or an empty one."""
     if not isinstance(value, str) or not value:
         return None
+    if (
+        len(value) <= _LONGEST_TEXT and value.isprintable()
+    ):  # the usual case, quickly: what is unstorable is unprintable
+        return value
     return _UNSTORABLE.sub(_REPLACEMENT, value[:_LONGEST_TEXT])
 
 

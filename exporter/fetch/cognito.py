@@ -119,7 +119,11 @@ _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: boto3's own chain or a profile, and the role it assumes; `static` is an access key's id and secret."""
+    """Who asks: boto3's own chain or a profile, and the role it assumes.
+
+    `static`, an access key's id and secret, is for the simulator: it takes the place of all that, of `AWS_PROFILE` and of
+    proxies too.
+    """
 
     profile: str | None = None
     role_arn: str | None = None
@@ -171,7 +175,7 @@ class CognitoSource:
         self._region = region
         self._endpoint_url = endpoint_url
         self._identity = identity or Identity()
-        self._config = _client_config(request_timeout, connections)
+        self._config = _client_config(request_timeout, connections, direct=self._identity.static is not None)
         self._timeout = request_timeout
         self._on_request = on_request
         self._clock = clock
@@ -255,22 +259,24 @@ class CognitoSource:
                 self._client = None
 
     def _new_client(self) -> BaseClient:
-        session = _new_session(self._identity.profile)
-        if self._identity.role_arn is not None:
-            session = self._role_session(self._identity.role_arn, session)
+        session = self._session()
         # Numbers that are dates come as such here, and one bad date is one damaged event: botocore's own parser gives
         # dates in the machine's zone, and refuses the whole page.
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc)
-        access_key, secret_key = self._identity.static or (None, None)
         client: BaseClient = boto3.Session(botocore_session=session).client(
-            "cognito-idp",
-            region_name=self._region,
-            endpoint_url=self._endpoint_url,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            config=self._config,
+            "cognito-idp", region_name=self._region, endpoint_url=self._endpoint_url, config=self._config
         )
         return self._guarded(client)
+
+    def _session(self) -> botocore.session.Session:
+        """Return a new session that has the credentials of the identity, or finds them when they are first needed."""
+        identity = self._identity
+        if identity.static is not None:
+            session = _new_session(None, session_vars={"profile": (None, None, None, None)})
+            session.set_credentials(*identity.static)
+            return session
+        session = _new_session(identity.profile)
+        return session if identity.role_arn is None else self._role_session(identity.role_arn, session)
 
     def _guarded(self, client: BaseClient) -> BaseClient:
         """Put a client's requests under the bounds that botocore lacks: a size of the answer, a time for all of it."""
@@ -371,19 +377,20 @@ def _models() -> Loader:
     return create_loader()
 
 
-def _new_session(profile: str | None) -> botocore.session.Session:
-    session = botocore.session.Session(profile=profile)
+def _new_session(profile: str | None, **more: Any) -> botocore.session.Session:
+    session = botocore.session.Session(profile=profile, **more)
     session.register_component("data_loader", _models())
     return session
 
 
-def _client_config(request_timeout: float, connections: int) -> Config:
+def _client_config(request_timeout: float, connections: int, *, direct: bool) -> Config:
     return Config(
         connect_timeout=request_timeout,
         read_timeout=request_timeout,
         max_pool_connections=connections,
         retries={"total_max_attempts": 1, "mode": "standard"},  # a hidden retry would spend quota that no budget sees
         tcp_keepalive=True,
+        proxies={} if direct else None,  # None takes those of the environment
         user_agent_extra=f"cognito-auth-exporter/{__version__}",
     )
 
@@ -392,7 +399,7 @@ def _utc(value: Any) -> datetime | None:
     """Return the date that a JSON value is, in UTC; None for what is none."""
     try:
         return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else parse_timestamp(value)
-    except (ValueError, TypeError, ArithmeticError, OSError):
+    except (ValueError, TypeError, ArithmeticError, OSError, RuntimeError):
         return None
 
 

@@ -32,7 +32,9 @@ class CounterFamily:
 
     def folded(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         """Return the label set with the open label made `other`."""
-        return tuple(OTHER if name == self.open_label else value for name, value in zip(self.labels, labels, strict=True))
+        return tuple(
+            OTHER if name == self.open_label else value for name, value in zip(self.labels, labels, strict=True)
+        )
 
 
 RISK_LEVELS = ("None", *FIELDS["risk_level"])
@@ -46,9 +48,7 @@ COUNTERS: dict[str, CounterFamily] = {
     COMPROMISED_CREDENTIALS: CounterFamily(
         ("event_type", "response"), zero_fields=(FIELDS["event_type"], FIELDS["response"])
     ),
-    CHALLENGES: CounterFamily(
-        ("challenge", "result"), zero_fields=(FIELDS["challenge"], FIELDS["challenge_result"])
-    ),
+    CHALLENGES: CounterFamily(("challenge", "result"), zero_fields=(FIELDS["challenge"], FIELDS["challenge_result"])),
     FEEDBACK: CounterFamily(("value", "provider")),
     NEW_COUNTRY_SIGN_INS: CounterFamily(("country",), open_label="country"),
     USER_EVENTS: CounterFamily(("user", "event_type", "response", "risk_level"), open_label="user"),

@@ -139,7 +139,9 @@ def _refuse_foreign(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise LedgerError(f"{path}: not a SQLite database, or a corrupt one; name another file in state.path, or move this one away")
+        raise LedgerError(
+            f"{path}: not a SQLite database, or a corrupt one; name another file in state.path, or move this one away"
+        )
     version, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
     if application != APPLICATION_ID:
         raise LedgerError(f"{path}: a SQLite database of another program; name another file in state.path")

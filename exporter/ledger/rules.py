@@ -215,7 +215,9 @@ class _Judge:
     def _settled_ground(self, event: AuthEvent, created: float) -> bool:
         """Tell whether a forgotten event has nothing left to say: the common case of a page's older part."""
         recent = created > self._walk.asked_at - self._settings.recent_window
-        return not (self._first_walk or recent or self._countable(None, created) or self._awaits_feedback(event, created))
+        return not (
+            self._first_walk or recent or self._countable(None, created) or self._awaits_feedback(event, created)
+        )
 
     def _judged(
         self, event: AuthEvent, created: float, labels: Labels, known: KnownEvent | None, country: tuple[Increment, ...]
@@ -223,7 +225,7 @@ class _Judge:
         fresh = KnownEvent(event.event_id, created, Standing.UNCOUNTED, feedback=False)
         if known is not None and known.standing is Standing.COUNTED:
             return _seen_again(known, labels)
-        if known is not None and known.standing is Standing.OPEN or self._countable(known, created):
+        if (known is not None and known.standing is Standing.OPEN) or self._countable(known, created):
             return self._counted_or_open(known or fresh, event, labels, country)
         if known is not None:
             return Update(known, labels)

@@ -33,8 +33,9 @@ class Series:
     @classmethod
     def of_row(cls, row: tuple[int, int, str, str, int, int, float | None, str | None, float | None]) -> "Series":
         """Return the series that `row()` gave these columns for."""
-        series, pool, family, labels, value, shown, *rest = row
-        return cls(series, (pool, family, tuple(json.loads(labels))), value, bool(shown), *rest)
+        series, pool, family, labels, value, shown, last, exemplar, exemplar_at = row
+        key = (pool, family, tuple(json.loads(labels)))
+        return cls(series, key, value, bool(shown), last, exemplar, exemplar_at)
 
 
 class SeriesBook:
@@ -114,12 +115,15 @@ class SeriesBook:
             if now >= since + hold:
                 self._batch[key] = replace(self._view[key], shown=True)
 
-    def write(self, connection: sqlite3.Connection, now: float, hold: float) -> None:
+    def write(self, connection: sqlite3.Connection, hold: float) -> None:
         """Write the transaction's changes; with no hold set, new series show their value at once."""
         if hold <= 0:
-            self._batch.update({key: replace(s, shown=True) for key, s in self._batch.items() if s.value and not s.shown})
+            self._batch.update(
+                {key: replace(s, shown=True) for key, s in self._batch.items() if s.value and not s.shown}
+            )
         connection.executemany(
-            "INSERT OR REPLACE INTO series VALUES (?,?,?,?,?,?,?,?,?)", [series.row() for series in self._batch.values()]
+            "INSERT OR REPLACE INTO series VALUES (?,?,?,?,?,?,?,?,?)",
+            [series.row() for series in self._batch.values()],
         )
 
     def committed(self, now: float) -> list[Series]:
@@ -143,7 +147,9 @@ class SeriesBook:
         return bool(self._held_since)
 
 
-def add_all(book: SeriesBook, pool: int, increments: Iterable[Increment], max_series: int, exemplar: tuple[str, float]) -> bool:
+def add_all(
+    book: SeriesBook, pool: int, increments: Iterable[Increment], max_series: int, exemplar: tuple[str, float]
+) -> bool:
     """Add the increments of one event; tell whether one of them was folded."""
     was_folded = False
     for increment in increments:

@@ -80,7 +80,9 @@ class SqliteLedger:
         pool = self._pool(pool_id)
         newest = dict(self._db.execute("SELECT series, max(created) FROM event GROUP BY series"))
         newest |= dict(
-            self._db.execute("SELECT user_series, max(created) FROM event WHERE user_series NOTNULL GROUP BY user_series")
+            self._db.execute(
+                "SELECT user_series, max(created) FROM event WHERE user_series NOTNULL GROUP BY user_series"
+            )
         )
         rows = self._db.execute(
             "SELECT event_id, created, user, series, standing FROM event WHERE pool = ? AND (created > ? OR standing = ?)",
@@ -114,7 +116,9 @@ class SqliteLedger:
     def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
         """Return how far back a walk has to go that begins now."""
         user, ground = self._user(self._pool(pool_id), username)
-        oldest = self._db.execute("SELECT min(created) FROM event WHERE user = ? AND standing = 0", (user,)).fetchone()[0]
+        oldest = self._db.execute("SELECT min(created) FROM event WHERE user = ? AND standing = 0", (user,)).fetchone()[
+            0
+        ]
         return Lookout(reach(ground, oldest, self._settings, now), self._commits)
 
     def _pool(self, pool_id: str) -> int:
@@ -125,7 +129,9 @@ class SqliteLedger:
         return self._pools[pool_id]
 
     def _user(self, pool: int, username: str) -> tuple[int, Ground]:
-        row = self._db.execute(f"SELECT id, {_GROUND} FROM user WHERE pool = ? AND name = ?", (pool, username)).fetchone()
+        row = self._db.execute(
+            f"SELECT id, {_GROUND} FROM user WHERE pool = ? AND name = ?", (pool, username)
+        ).fetchone()
         return row[0], Ground(*row[1:])
 
     @contextmanager
@@ -158,7 +164,9 @@ class SqliteLedger:
         removed = [name for name, chosen in selected.items() if chosen and name not in users] if complete else []
         with self._transaction():
             discovered = self._db.execute("SELECT discovered FROM pool WHERE id = ?", (pool,)).fetchone()[0]
-            self._db.executemany("UPDATE user SET selected = 0 WHERE pool = ? AND name = ?", ((pool, name) for name in removed))
+            self._db.executemany(
+                "UPDATE user SET selected = 0 WHERE pool = ? AND name = ?", ((pool, name) for name in removed)
+            )
             self._db.executemany(
                 "INSERT INTO user (pool, name, selected, selected_at, start, floor) VALUES (?1, ?2, 1, ?3, ?4, ?4) "
                 "ON CONFLICT (pool, name) DO UPDATE SET selected = 1",
@@ -182,7 +190,7 @@ class SqliteLedger:
             accepted = [self._record_poll(poll, changes[poll.pool_id], oldest_walk, now) for poll in polls]
             self._commits += 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('commits', ?)", (self._commits,))
-            self._book.write(self._db, now, self._settings.series_hold)
+            self._book.write(self._db, self._settings.series_hold)
         for pool, values in accepted:
             for field, value in values:
                 self._accepted[pool][field].add(value)
@@ -195,7 +203,7 @@ class SqliteLedger:
             return {}
         with self._transaction():
             self._book.release(now, self._settings.series_hold)
-            self._book.write(self._db, now, self._settings.series_hold)
+            self._book.write(self._db, self._settings.series_hold)
         changes: dict[str, PoolState] = defaultdict(PoolState)
         self._tell_counters(changes, now)
         return dict(changes)
@@ -226,7 +234,9 @@ class SqliteLedger:
         self._apply(judgement, poll, pool, user, change, now)
         self._forget(user, judgement.ground, min(oldest_walk, poll.began), poll.asked_at)
         accepted, unknown = rules.drain()
-        self._db.executemany("INSERT OR IGNORE INTO accepted_value VALUES (?,?,?)", ((pool, *pair) for pair in accepted))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO accepted_value VALUES (?,?,?)", ((pool, *pair) for pair in accepted)
+        )
         for field, count in unknown.items():
             change.unknown_values[field] = change.unknown_values.get(field, 0) + count
         return pool, accepted
@@ -246,7 +256,11 @@ class SqliteLedger:
         )
         countries = self._db.execute("SELECT country FROM country WHERE user = ?", (user,))
         return Memory(
-            ground, known, open_events, [Ground(*row) for row in aliases], frozenset(country for (country,) in countries)
+            ground,
+            known,
+            open_events,
+            [Ground(*row) for row in aliases],
+            frozenset(country for (country,) in countries),
         )
 
     def _open_events(self, user: int) -> list[KnownEvent]:
@@ -259,7 +273,9 @@ class SqliteLedger:
         for labels, created in judgement.sightings:
             series, _ = self._book.find(pool, EVENTS, events_series(labels), self._settings.max_series)
             self._book.forget_event(series.id, created)
-        self._db.executemany("INSERT OR IGNORE INTO country VALUES (?,?)", ((user, name) for name in judgement.new_countries))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO country VALUES (?,?)", ((user, name) for name in judgement.new_countries)
+        )
         ground = judgement.ground
         self._db.execute(
             "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, newest_id=?, first_page_since=?, polled_at=?, found=? "
@@ -292,7 +308,12 @@ class SqliteLedger:
         )  # fmt: skip
         change.events.append(
             EventState(
-                event.event_id, event.created, owner, series.id, update.labels.event_type, event.standing is Standing.OPEN
+                event.event_id,
+                event.created,
+                owner,
+                series.id,
+                update.labels.event_type,
+                event.standing is Standing.OPEN,
             )
         )
         if update.counted:

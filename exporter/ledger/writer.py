@@ -149,7 +149,8 @@ class Writer:
             await self._write(batch)
         except CommitError as error:
             self._logger.error(
-                "the state cannot be written; the last committed numbers are served, and it is tried again", error=str(error)
+                "the state cannot be written; the last committed numbers are served, and it is tried again",
+                error=str(error),
             )
             return False
         except Exception as error:  # noqa: BLE001 - a poll that cannot be judged must not stop the others

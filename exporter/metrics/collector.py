@@ -63,8 +63,9 @@ class CommittedCollector(Collector):
         yield self._gauge(families.RECENT_EVENTS, {pool: events for pool, (events, _) in recent.items()})
         yield self._gauge(families.RECENT_USERS, {pool: users for pool, (_, users) in recent.items()})
         yield self._gauge(families.LAST_EVENT, {pool: view.last_events() for pool, view in views.items()})
-        in_progress = {
-            pool: {(event_type,): count for event_type, count in view.in_progress().items()} for pool, view in views.items()
+        in_progress: dict[str, dict[tuple[str, ...], float]] = {
+            pool: {(event_type,): count for event_type, count in view.in_progress().items()}
+            for pool, view in views.items()
         }
         yield self._gauge(families.IN_PROGRESS, in_progress)
         if self._with_users():

@@ -21,4 +21,4 @@ def text(registry: CollectorRegistry) -> bytes:
 
 def openmetrics(registry: CollectorRegistry) -> bytes:
     """Return the registry in OpenMetrics 1.0.0."""
-    return generate_openmetrics(registry)
+    return bytes(generate_openmetrics(registry))

@@ -74,7 +74,10 @@ IN_PROGRESS = Family(
     PREFIX + "in_progress_events", Kind.GAUGE, "Auth events seen in progress and not settled.", (*_POOL, "event_type")
 )
 UP = Family(
-    PREFIX + "up", Kind.GAUGE, "1 if the pool's latest answer was events, or that a user does not exist; 0 if not.", _POOL
+    PREFIX + "up",
+    Kind.GAUGE,
+    "1 if the pool's latest answer was events, or that a user does not exist; 0 if not.",
+    _POOL,
 )
 POOL_INFO = Family(
     PREFIX + "user_pool_info",
@@ -87,7 +90,9 @@ BUILD_INFO = Family(
     OWN + "build_info", Kind.GAUGE, "What is running; always 1.", ("version", "revision", "pythonversion")
 )
 RELOAD_SUCCESSFUL = Family(
-    OWN + "config_last_reload_successful", Kind.GAUGE, "1 if the configuration was last read without a mistake, 0 if not."
+    OWN + "config_last_reload_successful",
+    Kind.GAUGE,
+    "1 if the configuration was last read without a mistake, 0 if not.",
 )
 RELOAD_TIMESTAMP = Family(
     OWN + "config_last_reload_success_timestamp_seconds",
@@ -113,7 +118,10 @@ TRUNCATED_POLLS = Family(
 )
 USERS = Family(OWN + "users", Kind.GAUGE, "Selected users by state.", (*_POOL, "state"))
 NEWEST_POLL = Family(
-    OWN + "last_successful_poll_timestamp_seconds", Kind.GAUGE, "When AWS last answered for any user of the pool.", _POOL
+    OWN + "last_successful_poll_timestamp_seconds",
+    Kind.GAUGE,
+    "When AWS last answered for any user of the pool.",
+    _POOL,
 )
 OLDEST_POLL = Family(
     OWN + "oldest_poll_timestamp_seconds",
@@ -128,9 +136,7 @@ EVENT_LAG = Family(
     _POOL,
     buckets=(5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
 )
-BUDGET = Family(
-    OWN + "request_budget_per_second", Kind.GAUGE, "Requests a second that may be spent now.", ("account",)
-)
+BUDGET = Family(OWN + "request_budget_per_second", Kind.GAUGE, "Requests a second that may be spent now.", ("account",))
 NEEDED = Family(
     OWN + "requests_needed_per_second",
     Kind.GAUGE,

@@ -93,7 +93,8 @@ class PoolView:
             values = [state for state in members.values() if state.value is not None]
             if values or labels in self._zeros[family]:
                 newest = max(values, key=lambda state: state.last or 0.0, default=None)
-                yield labels, float(sum(state.value or 0 for state in values)), newest and newest.exemplar
+                total = float(sum(state.value or 0 for state in values))
+                yield labels, total, None if newest is None else newest.exemplar
 
     def last_events(self) -> Mapping[Labels, float]:
         """Return when the newest event of each label set was created (epoch seconds)."""

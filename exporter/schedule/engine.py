@@ -66,7 +66,9 @@ class Engine:
             except Stopped:
                 return
             except CommitError as error:
-                self._around.logger.error("discovered users cannot be kept", user_pool=poller.pool.name, error=str(error))
+                self._around.logger.error(
+                    "discovered users cannot be kept", user_pool=poller.pool.name, error=str(error)
+                )
             wait = interval if poller.discovered.is_set() else min(interval, _RETRY_DISCOVERY)
             await _wait_for(self._around.stop, wait * self._around.random.uniform(0.9, 1.0))
 
@@ -136,7 +138,9 @@ class Dispatcher:
                 self.alive_at = self._around.monotonic()
                 await self._step()
         except Exception as error:  # noqa: BLE001 - the process lives on to say so: /-/healthy turns 503
-            self._around.logger.error("the polling has ended by a fault", account=self.budget.account, error=repr(error))
+            self._around.logger.error(
+                "the polling has ended by a fault", account=self.budget.account, error=repr(error)
+            )
             self.is_dead = True
 
     async def _step(self) -> None:
@@ -149,7 +153,9 @@ class Dispatcher:
             return
         await self.budget.acquire()
         poller, due = self._next()
-        user = None if poller is None or due > self._around.monotonic() else poller.policy.choose(self._around.monotonic())
+        user = (
+            None if poller is None or due > self._around.monotonic() else poller.policy.choose(self._around.monotonic())
+        )
         if poller is None or user is None or self._around.stop.is_set():
             self.budget.give_back()
             return
@@ -158,7 +164,9 @@ class Dispatcher:
 
     def _next(self) -> tuple[PoolPoller | None, float]:
         """Return the pool whose next user has been due longest, and when that user is due (monotonic)."""
-        waiting = [(due, number) for number, poller in enumerate(self.pollers) if (due := poller.next_due()) is not None]
+        waiting = [
+            (due, number) for number, poller in enumerate(self.pollers) if (due := poller.next_due()) is not None
+        ]
         if not waiting:
             return None, float("inf")
         due, number = min(waiting)

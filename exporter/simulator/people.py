@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
 
-from exporter.simulator.places import Origin, country_other_than, home_country, origin_in
+from exporter.simulator.places import Country, Origin, country_other_than, home_country, origin_in
 
 DAY = 86_400.0
 
@@ -67,13 +67,21 @@ def _temper(draw: float) -> float:
     return 6.0 if draw > 1 - _BUSY else 1.0
 
 
-def journey(rng: Random, person: Person, moment: float, period: float) -> Origin | None:
-    """Return where abroad the person is at `moment` seconds into a period (whose `rng` this is), None at home."""
-    away = rng.random() < 0.25
-    begin = rng.uniform(0.0, 0.5) * period
-    end = begin + rng.uniform(0.2, 0.5) * period
-    place = origin_in(rng, country_other_than(rng, person.origins[0].country))
-    return place if away and begin <= moment < end else None
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A stay abroad; `begin` and `end` are shares of the period in which it falls."""
+
+    begin: float
+    end: float
+    origin: Origin
+
+
+def draw_journey(rng: Random, home: Country) -> Journey | None:
+    """Draw whether a person leaves home in a period, when, and where to."""
+    if rng.random() > 0.25:
+        return None
+    begin = rng.uniform(0.0, 0.5)
+    return Journey(begin, begin + rng.uniform(0.2, 0.5), origin_in(rng, country_other_than(rng, home)))
 
 
 def username(index: int) -> str:

@@ -10,7 +10,7 @@ from exporter.simulator.operations import LISTINGS, Call, ServiceError
 from exporter.simulator.tokens import same_page_token
 from exporter.simulator.wire import Answer
 
-_JSON = "application/x-amz-json-1.1"
+JSON = "application/x-amz-json-1.1"
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body>Accept the terms.</body></html>"
 
 
@@ -20,7 +20,7 @@ class Reply:
 
     status: int
     body: bytes
-    content_type: str = _JSON
+    content_type: str = JSON
     encoding: str | None = None
     error_code: str | None = None
     sent: int | None = None

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from exporter.simulator.faults import Fault, Faults, Kind
 from exporter.simulator.operations import LARGEST_PAGE, Api, Call, ServiceError, TokenMode
-from exporter.simulator.reply import Reply, good, refusal, spoilt
+from exporter.simulator.reply import JSON, Reply, good, refusal, spoilt
 from exporter.simulator.request_log import RequestLog
 from exporter.simulator.world import World
 
@@ -177,7 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body)))
-        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        if reply.content_type == JSON:  # a page that is not the service's own does not carry the service's id
+            self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         if reply.error_code is not None:
             self.send_header("x-amzn-ErrorType", f"{reply.error_code}:")
         if reply.encoding is not None:

@@ -9,7 +9,7 @@ from random import Random
 from exporter.event.event import AuthEvent
 from exporter.simulator import people
 from exporter.simulator.episodes import Act, Scene, Suspicion, draw_episode, sign_up, stuffing
-from exporter.simulator.people import DAY, Person
+from exporter.simulator.people import DAY, Journey, Person
 from exporter.simulator.places import COUNTRIES, Origin, origin_in
 from exporter.simulator.recording import record
 from exporter.simulator.world import EventRecord, Pool, User, epoch
@@ -70,6 +70,7 @@ class TrafficWorld:
         self._person = lru_cache(_CACHED_PEOPLE)(self._draw_person)
         self._block = lru_cache(_CACHED_BLOCKS)(self._draw_block)
         self._campaign = lru_cache(_CACHED_BLOCKS)(self._draw_campaign)
+        self._journey = lru_cache(_CACHED_PEOPLE)(self._draw_journey)
 
     def freeze(self, at: datetime | float) -> None:
         """Let nothing be created, shown or changed after `at`."""
@@ -184,10 +185,14 @@ class TrafficWorld:
         person = self._person(pool_id, index)
         period = max(_SHORTEST_JOURNEY_PERIOD, _JOURNEY_PERIOD / self._activity)
         number, into = divmod(moment, period)
-        abroad = people.journey(self._rng(pool_id, index, "journey", int(number)), person, into, period)
-        if abroad is None:
-            return Scene(person, person.origin(rng), Suspicion.USUAL)
-        return Scene(person, abroad, Suspicion.ABROAD)
+        journey = self._journey(pool_id, index, int(number))
+        if journey is not None and journey.begin <= into / period < journey.end:
+            return Scene(person, journey.origin, Suspicion.ABROAD)
+        return Scene(person, person.origin(rng), Suspicion.USUAL)
+
+    def _draw_journey(self, pool_id: str, index: int, number: int) -> Journey | None:
+        rng = self._rng(pool_id, "journey", index, number)
+        return people.draw_journey(rng, self._person(pool_id, index).origins[0].country)
 
     def _sign_up(self, rng: Random, person: Person, begin: float) -> Iterator[tuple[float, list[Act]]]:
         moment = self._start + (self._created(person) - self._start) * self._speed

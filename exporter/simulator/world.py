@@ -235,8 +235,11 @@ class ScriptedWorld:
 
     def user(self, pool_id: str, name: str, now: float) -> User | None:
         """Return the user with this user name, sub or alias; a user name comes before another user's alias."""
-        found = [user for user in self.users(pool_id, now) if user.answers_to(name)]
-        return min(found, key=lambda user: user.username != name, default=None)
+        with self._lock:
+            named = self._pools[pool_id].users.get(name)
+        if named is not None and named.created <= now:
+            return named
+        return next((user for user in self.users(pool_id, now) if user.answers_to(name)), None)
 
     def users(self, pool_id: str, now: float, after: str | None = None) -> Iterator[User]:
         """Iterate over the pool's users by user name; the order survives deletions between pages."""

@@ -59,9 +59,9 @@ class Clients(ServerState):
 
     def comes(self, connection: "Connection") -> None:
         """Take in a new connection."""
-        self.waits(connection)
         if len(self.connections) > self.limits.connections:
-            _reset_oldest(self._waiting)
+            _reset_oldest(self._waiting or self._unread or {connection: None})
+        self.waits(connection)
 
     def waits(self, connection: "Connection") -> None:
         """Note that a connection is without a request from now on."""
@@ -125,7 +125,8 @@ class Connection(H11Protocol):
         super().handle_events()
         if self._under_way:
             self._cancel_request_deadline()
-            self._clients.asks(self)
+            if not self.conn.trailing_data[0]:  # Prometheus never sends ahead; who does is not protected by it
+                self._clients.asks(self)
             if self._ending or self.conn.their_state is h11.SEND_BODY:  # nobody here reads bodies
                 self._close_after_answer()
 

@@ -56,7 +56,9 @@ class Pool:
         made = self.api.create_user_pool(PoolName="people", UserPoolAddOns={"AdvancedSecurityMode": "ENFORCED"})
         self.id = made["UserPool"]["Id"]
         client = self.api.create_user_pool_client(
-            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+            UserPoolId=self.id,
+            ClientName="app",
+            ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
         )
         self.client_id = client["UserPoolClient"]["ClientId"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from exporter.fetch.cognito import CognitoSource, Identity
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventSource
+from exporter.fetch.source import EventSource, UserPage
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 POOL = "eu-west-1_Ab129faBb"
@@ -74,7 +74,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what these tests are about."""
+        """Say nothing of clients that hang up: these tests are about that."""
 
 
 def says(body: object, status: int = 200) -> Answer:
@@ -117,15 +117,16 @@ def observer() -> Observer:
     return Observer()
 
 
-NewSource = Callable[..., CognitoSource]
+NewSource = Callable[..., EventSource]
+DEMO = Identity(static=("AKIDSTATIC", "secret"))
 
 
 @pytest.fixture
 def new_source(server: Server, observer: Observer) -> Iterator[NewSource]:
     """Make sources of the pool on the server; they are closed when the test is over."""
-    made: list[CognitoSource] = []
+    made: list[EventSource] = []
 
-    def new(identity: Identity | None = Identity(static=("AKIDSTATIC", "secret")), **more: Any) -> CognitoSource:
+    def new(identity: Identity = DEMO, **more: Any) -> EventSource:
         settings: dict[str, Any] = {"endpoint_url": server.url, "request_timeout": 5.0, "connections": 4, **more}
         made.append(
             CognitoSource(
@@ -156,8 +157,7 @@ def failure(call: Callable[[], object]) -> FetchError:
 
 def test_a_page_is_asked_for_and_read(server: Server, new_source: NewSource, observer: Observer) -> None:
     """A call asks for 60 events of one user at the token, and yields typed events with dates in UTC."""
-    source: EventSource = new_source()
-    page = source.auth_events(USERNAME, "token-1")
+    page = new_source().auth_events(USERNAME, "token-1")
     (headers, body), *rest = server.requests
     assert headers["X-Amz-Target"] == "AWSCognitoIdentityProviderService.AdminListUserAuthEvents"
     assert "cognito-auth-exporter/" in headers["User-Agent"]
@@ -169,7 +169,7 @@ def test_a_page_is_asked_for_and_read(server: Server, new_source: NewSource, obs
     assert observer.heard == [("AdminListUserAuthEvents", Outcome.OK)]
 
 
-LISTINGS = {
+LISTINGS: dict[str, tuple[Callable[[EventSource], UserPage], str, dict[str, object]]] = {
     "all": (lambda source: source.users(None, None), "ListUsers", {"Limit": 60}),
     "filter": (
         lambda source: source.users('status = "Enabled"', "t"),
@@ -188,9 +188,9 @@ LISTINGS = {
 def test_users_are_listed(case: str, server: Server, new_source: NewSource, observer: Observer) -> None:
     """Each selector that lists asks its operation, and yields names with the accounts' creation in UTC."""
     ask, operation, parameters = LISTINGS[case]
-    tokens = {"PaginationToken": "next"} if operation == "ListUsers" else {"NextToken": "next"}
+    token = "PaginationToken" if operation == "ListUsers" else "NextToken"
     user = {"Username": "bob", "UserCreateDate": NOW.timestamp() - 3600, "Attributes": []}
-    server.answer = says({"Users": [user], **tokens})
+    server.answer = says({"Users": [user], token: "next"})
     page = ask(new_source())
     assert [(user.username, user.created) for user in page.users] == [("bob", NOW - timedelta(hours=1))]
     assert page.next_token == "next"
@@ -290,9 +290,13 @@ PRINTED = {Outcome.NOT_AUTHORIZED.value, Outcome.CREDENTIALS.value}
 
 def test_who_may_not_is_named(server: Server, new_source: NewSource) -> None:
     """The message of a refusal names the role and the action, in one line of bounded length that can be printed."""
-    server.answer = fails("AccessDeniedException", 400, f"User: {ROLE} is not authorized\nto perform \ud800" + "x" * 9999)
+    server.answer = fails(
+        "AccessDeniedException", 400, f"User: {ROLE} is not authorized\nto perform \ud800" + "x" * 9999
+    )
     text = str(failure(lambda: new_source().auth_events(USERNAME, None)))
-    assert text.startswith(f"AdminListUserAuthEvents: AccessDeniedException: User: {ROLE} is not authorized to perform ?")
+    assert text.startswith(
+        f"AdminListUserAuthEvents: AccessDeniedException: User: {ROLE} is not authorized to perform ?"
+    )
     assert len(text) <= 300
 
 
@@ -463,6 +467,15 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 KEYS = "aws_access_key_id = AKIDFILE\naws_secret_access_key = secret\n"
+SSO = """
+[profile security]
+sso_session = s
+sso_account_id = 1
+sso_role_name = r
+[sso-session s]
+sso_region = eu-west-1
+sso_start_url = https://example.com/start
+"""
 SET_UPS = {
     "no credentials": (Identity(), None, f"[default]\n{KEYS}"),
     "no profile": (Identity(profile="security"), None, f"[profile security]\n{KEYS}"),
@@ -472,8 +485,7 @@ SET_UPS = {
     "a process that fails": (Identity(), "[default]\ncredential_process = false\n", f"[default]\n{KEYS}"),
     "no SSO login": (
         Identity(profile="security"),
-        "[profile security]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n"
-        "[sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://example.com/start\n",
+        SSO,
         f"[profile security]\n{KEYS}",
     ),
 }
@@ -510,10 +522,15 @@ def test_expired_credentials_heal(no_credentials: Path, server: Server, new_sour
     assert used == ["AKIDOLD", "AKIDFILE"]
 
 
-def test_static_keys_beat_the_environment(server: Server, new_source: NewSource) -> None:
-    """The keys given for the demo are those that sign, whatever the environment holds."""
-    source = new_source()
-    source.auth_events(USERNAME, None)
+@pytest.mark.parametrize("identity", [DEMO, Identity(profile="missing", role_arn=ROLE, static=DEMO.static)])
+def test_static_keys_beat_all_others(
+    identity: Identity, server: Server, new_source: NewSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys given for the demo are those that sign, whatever the environment and the configuration hold."""
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    new_source(identity).auth_events(USERNAME, None)
     assert "Credential=AKIDSTATIC/" in server.requests[0][0]["Authorization"]
     assert "secret" not in repr(Identity(static=("id", "secret")))
 

@@ -23,9 +23,7 @@ from exporter.users.discovery import start_rule
 
 POOL = "eu-west-1_Test"
 OVERLAP, SETTLE, WINDOW = 60.0, 90.0, 120.0
-RULES = Settings(
-    settle=SETTLE, overlap=OVERLAP, recent_window=WINDOW, series_hold=0.0, max_series=5000, per_user=False
-)
+RULES = Settings(settle=SETTLE, overlap=OVERLAP, recent_window=WINDOW, series_hold=0.0, max_series=5000, per_user=False)
 BEGIN = 1_700_000_000
 COUNTRIES = ("United Kingdom", "France")
 
@@ -103,9 +101,7 @@ class World:
             following = str(at + self.page_size) if at + self.page_size < len(history) else None
             return EventPage(tuple(history[at : at + self.page_size]), following)
 
-        found = asyncio.run(
-            walk(ask, asked_at=BEGIN + now, depth=lookout.depth, max_pages=500, tolerance=OVERLAP)
-        )
+        found = asyncio.run(walk(ask, asked_at=BEGIN + now, depth=lookout.depth, max_pages=500, tolerance=OVERLAP))
         return Poll(POOL, name, BEGIN + now, lookout.began, found)
 
     def record(self, *polls: Poll, now: int) -> None:

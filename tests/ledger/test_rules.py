@@ -57,7 +57,9 @@ class Scene:
         users = {name: ListedUser(name, at) for name in names}
         self.ledger.select(POOL, users, complete=True, now=BEGIN + now, start=start_rule(start))
 
-    def poll(self, *events: AuthEvent, now: float, user: str = "alice", gone: bool = False, damaged: int = 0) -> PoolState:
+    def poll(
+        self, *events: AuthEvent, now: float, user: str = "alice", gone: bool = False, damaged: int = 0
+    ) -> PoolState:
         """Poll a user whose whole history is these events."""
         lookout = self.ledger.look_out(POOL, user, BEGIN + now)
         ordered = tuple(sorted(events, key=lambda each: each.created))
@@ -199,7 +201,13 @@ def test_new_country(scene: Scene) -> None:
 def test_history_teaches_countries(scene: Scene) -> None:
     """Sign-ins from before the start are not counted, but their countries are known ones."""
     scene.select("alice", "bob", now=1000, start="now")
-    scene.poll(auth_event("old", 100), auth_event("new", 1100), auth_event("strange", 1200, country="Peru"), now=1300, user="bob")
+    scene.poll(
+        auth_event("old", 100),
+        auth_event("new", 1100),
+        auth_event("strange", 1200, country="Peru"),
+        now=1300,
+        user="bob",
+    )
     assert scene.counts(NEW_COUNTRY_SIGN_INS) == {("Peru",): 1}
 
 
@@ -304,7 +312,11 @@ def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
         newer = [auth_event(f"n{now}", now - 5)]
         lookout = scene.ledger.look_out(POOL, "alice", BEGIN + now)
         walk = Walk(BEGIN + now, lookout.depth, (old, *newer), frozenset({"old", newer[0].event_id}), None)
-        scene.ledger.record([Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now)
+        scene.ledger.record(
+            [Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now
+        )
     late = Walk(BEGIN + 5, begun.depth, (old,), frozenset({"old"}), None)
-    scene.ledger.record([Poll(POOL, "alias", BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001)
+    scene.ledger.record(
+        [Poll(POOL, "alias", BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001
+    )
     assert scene.counts() == {SIGN_IN: 5}

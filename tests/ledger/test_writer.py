@@ -40,7 +40,9 @@ class Stage:
 
     async def play(self, scene: Callable[["Stage"], Awaitable[None]]) -> None:
         """Run a scene while the writer writes, then close everything."""
-        await self.writer.select(POOL, {name: ListedUser(name, None) for name in "abc"}, start_rule("beginning"), complete=True)
+        await self.writer.select(
+            POOL, {name: ListedUser(name, None) for name in "abc"}, start_rule("beginning"), complete=True
+        )
         writing = asyncio.create_task(self.writer.run())
         try:
             await scene(self)

@@ -152,13 +152,15 @@ def test_every_family_of_the_table_is_served_and_no_other() -> None:
     """What is served is what the table declares: name, type, help and labels."""
     registry = Shown(replace(PLAIN, per_user="plain")).registry(instruments=True)
     served: dict[str, Any] = {}
-    for family in parse_text(exposition.text(registry).decode()):
-        if family.name.startswith("cognito_auth_"):
-            served[family.name + ("_total" if family.type == "counter" else "")] = family
+    for metric in parse_text(exposition.text(registry).decode()):
+        if metric.name.startswith("cognito_auth_"):
+            served[metric.name + ("_total" if metric.type == "counter" else "")] = metric
     assert served.keys() == {family.name for family in FAMILIES}
     for family in FAMILIES:
         shown = served[family.name]
-        labels = {name for sample in shown.samples for name in sample.labels} - ({"le"} if family.kind is Kind.HISTOGRAM else set())
+        labels = {name for sample in shown.samples for name in sample.labels} - (
+            {"le"} if family.kind is Kind.HISTOGRAM else set()
+        )
         assert (shown.type, shown.documentation, labels) == (family.kind.value, family.help, set(family.labels))
 
 

@@ -74,7 +74,7 @@ def test_histories_are_newest_first_and_bounded(speed: float) -> None:
 
 def test_time_only_adds_events_and_changes_those_in_progress() -> None:
     """What was shown stays; only events in progress change, and feedback comes once."""
-    one = world(users=60)
+    one = world(users=25)
     before = {event.event_id: event for event in events_of(one, START)}
     after = {event.event_id: event for event in events_of(one, START + 2 * HOUR)}
     assert before.keys() < after.keys()
@@ -87,8 +87,8 @@ def test_time_only_adds_events_and_changes_those_in_progress() -> None:
 
 def test_mfa_turns_in_progress_into_pass() -> None:
     """A sign-in that waits for its second factor passes later, with both challenges; some wait for ever."""
-    one = world(users=60)
-    shown = [{event.event_id: event for event in events_of(one, START + second)} for second in range(0, 1200, 5)]
+    one = world(users=12)
+    shown = [{event.event_id: event for event in events_of(one, START + second)} for second in range(0, 1200, 10)]
     final = {event.event_id: event for event in events_of(one, START + 24 * HOUR)}
     waiting = {key for state in shown for key, event in state.items() if event.response == "InProgress"}
     ends = Counter(final[key].response for key in waiting if final[key].event_type == "SignIn")
@@ -101,7 +101,7 @@ def test_mfa_turns_in_progress_into_pass() -> None:
 
 def test_sign_ups_stay_in_progress() -> None:
     """Cognito logs sign-ups as InProgress, and so they stay; the user exists from that moment."""
-    one = world(users=400)
+    one = world(users=100)
     newcomers = [user for user in one.users(POOL_ID, START) if user.created >= START - 2 * HOUR]
     assert newcomers
     for user in newcomers:
@@ -111,7 +111,7 @@ def test_sign_ups_stay_in_progress() -> None:
 
 def test_the_traffic_is_plausible() -> None:
     """All types, responses, risks and gaps occur, and most events are passed sign-ins without risk."""
-    events = list(events_of(world(users=300), START + HOUR))
+    events = list(events_of(world(users=120), START + HOUR))
     types = Counter(event.event_type for event in events)
     assert set(types) == {"SignIn", "SignUp", "ForgotPassword", "PasswordChange", "ResendCode"}
     risks = Counter((event.risk.decision, event.risk.level) for event in events if event.risk)
@@ -128,7 +128,7 @@ def test_the_traffic_is_plausible() -> None:
 
 def test_contexts_have_gaps_and_no_real_address() -> None:
     """Addresses are of the documentation's ranges, countries of the table or missing, and any member may be missing."""
-    contexts = [event.context for event in events_of(world(users=300), START)]
+    contexts = [event.context for event in events_of(world(users=150), START)]
     known = [context for context in contexts if context]
     assert len(known) < len(contexts)
     assert all((one.ip_address or "").startswith(("192.0.2.", "198.51.100.", "203.0.113.")) for one in known)
@@ -139,9 +139,9 @@ def test_contexts_have_gaps_and_no_real_address() -> None:
 
 def test_some_users_are_busy_and_some_sleep() -> None:
     """The busiest tenth make most of the traffic, and some users make none."""
-    one = world(users=200, history=12 * HOUR)
+    one = TrafficWorld(1, 200, START, history_seconds=5 * 24 * HOUR)
     counts = sorted(len(list(one.history(POOL_ID, user.username, START))) for user in one.users(POOL_ID, START))
-    assert sum(counts[-20:]) > 0.3 * sum(counts)
+    assert sum(counts[-20:]) > 0.25 * sum(counts)
     assert counts[0] < 0.05 * counts[100]
 
 
@@ -162,8 +162,8 @@ def test_the_demo_shows_something_soon() -> None:
 
 def test_speed_compresses_time() -> None:
     """At speed 60, a real minute holds about an hour's events."""
-    slow = sum(1 for _ in events_of(world(users=100, history=6 * HOUR)))
-    fast = sum(1 for _ in events_of(world(users=100, history=6 * HOUR / 60, speed=60)))
+    slow = sum(1 for _ in events_of(world(users=50, history=4 * HOUR)))
+    fast = sum(1 for _ in events_of(world(users=50, history=4 * HOUR / 60, speed=60)))
     assert fast == pytest.approx(slow, rel=0.05)
 
 

@@ -1,0 +1,261 @@
+"""Answers turned into pages: every field of the API, and nothing taken on trust."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.event.event import AuthEvent, Challenge, Context, Feedback, Risk
+from exporter.fetch.answer import event_page, protection_mode, user_page
+from exporter.fetch.outcome import FetchError, Outcome
+from exporter.fetch.source import EventPage, ListedUser
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+CREATED = NOW - timedelta(minutes=5)
+BARE = {"EventId": "e-1", "CreationDate": CREATED}
+FULL = {
+    "EventId": "768d375c-0000-4000-8000-000000000000",
+    "EventType": "SignIn",
+    "CreationDate": CREATED.astimezone(timezone(timedelta(hours=-7))),
+    "EventResponse": "Pass",
+    "EventRisk": {"RiskDecision": "AccountTakeover", "RiskLevel": "Low", "CompromisedCredentialsDetected": True},
+    "ChallengeResponses": [
+        {"ChallengeName": "Password", "ChallengeResponse": "Success"},
+        {"ChallengeName": "Mfa", "ChallengeResponse": "Failure"},
+    ],
+    "EventContextData": {
+        "IpAddress": "192.0.2.99",
+        "DeviceName": "Chrome 126, Windows 10",
+        "Timezone": "-07:00",
+        "City": "null",
+        "Country": "Côte d'Ivoire",
+    },
+    "EventFeedback": {"FeedbackValue": "Valid", "Provider": "Admin", "FeedbackDate": NOW},
+}
+
+
+def page_of(*entries: object) -> EventPage:
+    """Return the page of an answer with these entries."""
+    return event_page({"AuthEvents": list(entries)}, NOW)
+
+
+def event_of(**fields: object) -> AuthEvent:
+    """Return the event of an entry with these fields."""
+    (event,) = page_of({**BARE, **fields}).events
+    return event
+
+
+def test_every_field_is_read() -> None:
+    """Each field that the API has comes out typed, its date in UTC."""
+    (event,) = page_of(FULL).events
+    assert event == AuthEvent(
+        event_id="768d375c-0000-4000-8000-000000000000",
+        created=CREATED,
+        event_type="SignIn",
+        response="Pass",
+        risk=Risk("AccountTakeover", "Low", compromised_credentials=True),
+        challenges=(Challenge("Password", "Success"), Challenge("Mfa", "Failure")),
+        context=Context("192.0.2.99", "Chrome 126, Windows 10", "-07:00", "null", "Côte d'Ivoire"),
+        feedback=Feedback("Valid", "Admin", NOW),
+    )
+    assert event.created.tzinfo is UTC
+
+
+def test_every_field_but_two_may_be_absent() -> None:
+    """An event with an id and a date alone is an event."""
+    assert event_of() == AuthEvent("e-1", CREATED, None, None, None, (), None, None)
+
+
+FIELDS: list[tuple[str, object, str, object]] = [
+    ("EventType", 7, "event_type", None),
+    ("EventType", "", "event_type", None),
+    ("EventType", ["SignIn"], "event_type", None),
+    ("EventType", "a\0b\ud800c", "event_type", "a\ufffdb\ufffdc"),
+    ("EventType", "\U0001f600\n", "event_type", "\U0001f600\n"),
+    ("EventResponse", {}, "response", None),
+    ("EventResponse", "\ud800" * 3000, "response", "\ufffd" * 2048),
+    ("EventRisk", None, "risk", None),
+    ("EventRisk", "High", "risk", None),
+    ("EventRisk", {}, "risk", Risk(None, None, compromised_credentials=False)),
+    ("EventRisk", {"RiskLevel": 3}, "risk", Risk(None, None, compromised_credentials=False)),
+    ("EventRisk", {"CompromisedCredentialsDetected": 1}, "risk", Risk(None, None, compromised_credentials=False)),
+    ("EventRisk", {"CompromisedCredentialsDetected": "true"}, "risk", Risk(None, None, compromised_credentials=False)),
+    ("ChallengeResponses", "Password", "challenges", ()),
+    ("ChallengeResponses", [None, "x", {}], "challenges", (Challenge(None, None),)),
+    ("ChallengeResponses", [{"ChallengeName": "Mfa"}] * 5000, "challenges", (Challenge("Mfa", None),) * 100),
+    ("EventContextData", [], "context", None),
+    ("EventContextData", {"City": "x" * 10**6}, "context", Context(None, None, None, "x" * 2048, None)),
+    ("EventFeedback", "Valid", "feedback", None),
+    ("EventFeedback", {"FeedbackDate": "today"}, "feedback", Feedback(None, None, None)),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "attribute", "expected"), FIELDS)
+def test_a_field_of_a_wrong_kind_is_absent(field: str, value: object, attribute: str, expected: object) -> None:
+    """A field that is not what the API describes counts as absent, and texts are made storable and bounded."""
+    assert getattr(event_of(**{field: value}), attribute) == expected
+
+
+class Lost(tzinfo):
+    """A zone that cannot say where it is."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise ValueError
+
+    def dst(self, _: datetime | None) -> None: ...
+
+    def tzname(self, _: datetime | None) -> None: ...
+
+
+DAMAGED: dict[str, object] = {
+    "null": None,
+    "text": "event",
+    "list": [],
+    "structure": {},
+    **{f"id {value!r:.20}": {**BARE, "EventId": value} for value in (None, "", 7, "x" * 1025, "a\0", "\ud800", ["e"])},
+    **{f"date {value!r:.40}": {**BARE, "CreationDate": value} for value in (None, 1723136049.9, "2026-05-01", True)},
+    "before Cognito": {**BARE, "CreationDate": datetime(2013, 12, 31, 23, 59, tzinfo=UTC)},
+    "tomorrow": {**BARE, "CreationDate": NOW + timedelta(days=1, seconds=1)},
+    "first year": {**BARE, "CreationDate": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
+    "last year": {**BARE, "CreationDate": datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))},
+    "lost": {**BARE, "CreationDate": datetime(2026, 5, 1, tzinfo=Lost())},
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_an_entry_without_id_or_date_is_damaged(case: str) -> None:
+    """An entry without a usable id or date is left out and told, and costs its neighbours nothing."""
+    page = page_of({**BARE, "EventId": "before"}, DAMAGED[case], {**BARE, "EventId": "after"})
+    assert [event.event_id for event in page.events] == ["before", "after"]
+    assert page.damaged == 1
+
+
+DATES = [
+    (datetime(2014, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)),
+    (NOW + timedelta(days=1), NOW + timedelta(days=1)),
+    (CREATED.replace(tzinfo=None), CREATED),
+    (CREATED.astimezone(timezone(timedelta(hours=9))), CREATED),
+]
+
+
+@pytest.mark.parametrize(("date", "expected"), DATES)
+def test_dates_become_utc(date: datetime, expected: datetime) -> None:
+    """Any date from Cognito's launch to a day ahead of our clock is taken, in UTC; one without a zone is UTC."""
+    created = event_of(CreationDate=date).created
+    assert (created, created.tzinfo) == (expected, UTC)
+
+
+@pytest.mark.parametrize("token", [None, "t", "e-1#2026-05-01T12:00:00Z", "x" * 131_072])
+def test_tokens_are_passed_on(token: str | None) -> None:
+    """A token is opaque: it is passed on as it is, and null is none; an empty page may carry one."""
+    assert event_page({"AuthEvents": [], "NextToken": token}, NOW) == EventPage((), token)
+
+
+BAD_TOKENS: list[object] = ["", 7, True, [], "x" * 131_073]
+MALFORMED: list[object] = [
+    *(None, [], "text", 7, {}, {"AuthEvents": None}, {"AuthEvents": {}}, {"AuthEvents": "[]"}, {"Users": []}),
+    *({"AuthEvents": [], "NextToken": token} for token in BAD_TOKENS),
+]
+
+
+@pytest.mark.parametrize("answer", MALFORMED)
+def test_an_answer_without_a_list_is_malformed(answer: object) -> None:
+    """What is no page of events is an outcome, and never an empty history."""
+    with pytest.raises(FetchError) as caught:
+        event_page(answer, NOW)
+    assert caught.value.outcome is Outcome.MALFORMED
+
+
+def test_users_are_read() -> None:
+    """A listing gives names as they are, and the accounts' creation where it says so."""
+    answer = {
+        "Users": [{"Username": "bob", "UserCreateDate": CREATED}, {"Username": "Zoë", "UserCreateDate": "x"}],
+        "PaginationToken": "t",
+    }
+    page = user_page(answer, "PaginationToken", NOW)
+    assert page.users == (ListedUser("bob", CREATED), ListedUser("Zoë", None))
+    assert page.next_token == "t"
+
+
+BAD_USERS: list[object] = [
+    None,
+    {},
+    {"Username": ""},
+    {"Username": 7},
+    {"Username": "a\ud800"},
+    {"Username": "x" * 1025},
+]
+
+
+@pytest.mark.parametrize("user", BAD_USERS)
+def test_a_user_without_a_name_spoils_the_listing(user: object) -> None:
+    """A listing with a user that has no usable name is malformed: who is left out would be taken for no longer selected."""
+    with pytest.raises(FetchError) as caught:
+        user_page({"Users": [{"Username": "bob"}, user]}, "NextToken", NOW)
+    assert caught.value.outcome is Outcome.MALFORMED
+
+
+MODES: list[tuple[object, str | None]] = [
+    ({"UserPoolAddOns": {"AdvancedSecurityMode": "ENFORCED"}}, "ENFORCED"),
+    ({"UserPoolAddOns": {"AdvancedSecurityMode": 7}}, None),
+    ({"UserPoolAddOns": {}}, None),
+    ({"UserPoolAddOns": "OFF"}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("pool", "mode"), MODES)
+def test_the_mode_is_read(pool: object, mode: str | None) -> None:
+    """The mode comes in the API's words, and is None where the pool's description has none."""
+    assert protection_mode({"UserPool": pool}) == mode
+
+
+# -- whatever comes --------------------------------------------------------------------------------------------------------
+
+KEYS = st.sampled_from(
+    [
+        *FULL,
+        *("RiskDecision", "RiskLevel", "CompromisedCredentialsDetected", "ChallengeName", "ChallengeResponse"),
+        *("IpAddress", "City", "Country", "FeedbackValue", "Provider", "FeedbackDate", "AuthEvents", "NextToken"),
+        *("Users", "Username", "UserCreateDate", "UserPool", "UserPoolAddOns", "AdvancedSecurityMode"),
+    ]
+)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+    | st.datetimes(timezones=st.none() | st.timezones())
+)
+JUNK = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(KEYS | st.text(max_size=3), inner, max_size=8),
+    max_leaves=30,
+)
+READERS = [
+    lambda answer: event_page(answer, NOW),
+    lambda answer: user_page(answer, "NextToken", NOW),
+    protection_mode,
+]
+
+
+@pytest.mark.parametrize("read", READERS)
+@given(answer=JUNK | st.dictionaries(KEYS, JUNK, min_size=1))
+def test_nothing_but_fetch_error_comes_of_junk(read: Any, answer: object) -> None:
+    """Whatever an answer holds, it is a page or a FetchError."""
+    with suppress(FetchError):
+        read(answer)
+
+
+@given(st.lists(JUNK, max_size=10), st.integers(0, 10))
+def test_good_events_survive_among_junk(junk: list[Any], place: int) -> None:
+    """A good event among junk is read, everything in it can be stored, and all entries are accounted for."""
+    entries = [*junk[:place], FULL, *junk[place:]]
+    page = page_of(*entries)
+    assert FULL["EventId"] in [event.event_id for event in page.events]
+    assert len(page.events) + page.damaged == len(entries)
+    repr(page).encode()
