@@ -21,7 +21,7 @@ format: $(VENV)/dev ## ruff's formatter and safe fixes
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 schema: $(VENV)/installed ## write config.schema.json anew
-	$(BIN)/python -m exporter.config.schema > config.schema.json
+	$(BIN)/python -m exporter.configuration.schema > config.schema.json
 
 lock: $(VENV)/dev ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml

@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
-from exporter.config.load import ConfigError
-from exporter.config.models import Config
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.models import Config
 from exporter.fetch.sources import RequestObserver, SourceFactory
 from exporter.ledger.ledger import PoolState
 from exporter.ledger.rules import Settings

@@ -15,8 +15,9 @@ import structlog
 
 from exporter import __version__, logs
 from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings
-from exporter.config.load import ConfigError, load
-from exporter.config.models import Config
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.load import load
+from exporter.configuration.models import Config
 from exporter.demo import Demonstration
 from exporter.fetch.sources import cognito_sources
 from exporter.ledger.ledger import LedgerError

@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from exporter.config.models import Config
+from exporter.configuration.models import Config
 from exporter.fetch.sources import RequestObserver, SourceFactory, cognito_sources
 from exporter.simulator.server import Simulator
 from exporter.simulator.traffic import TrafficWorld, demo_activity

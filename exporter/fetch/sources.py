@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from exporter.config.models import UserPool
+from exporter.configuration.models import UserPool
 from exporter.fetch.cognito import CognitoSource, Identity
 from exporter.fetch.outcome import Outcome
 from exporter.fetch.source import EventSource

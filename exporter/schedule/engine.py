@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-from exporter.config.models import Config, UserPool
+from exporter.configuration.models import Config, UserPool
 from exporter.fetch.sources import SourceFactory
 from exporter.ledger.ledger import CommitError
 from exporter.schedule.budget import Budget

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from exporter.config.models import Counting, Polling, UserPool
+from exporter.configuration.models import Counting, Polling, UserPool
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventPage, EventSource, UserPage
 from exporter.fetch.walk import walk

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from exporter.config.load import ConfigError, read_users_file
-from exporter.config.models import Selectors
+from exporter.configuration.errors import ConfigError
+from exporter.configuration.models import Selectors
+from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventSource, ListedUser, UserPage
 

@@ -1,0 +1,119 @@
+"""A YAML document and the position of each of its nodes, so that a mistake can be shown where it stands."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.configuration.errors import ConfigError, Problem
+
+Path_ = tuple[str | int, ...]
+"""Keys and indexes from the top of a document to a node."""
+
+Position = tuple[int, int]
+"""Line and column, both from 1."""
+
+_MOST_NODES = 1_000_000  # a few aliases of aliases can make a small file grow beyond any memory
+
+
+@dataclass(slots=True)
+class Document:
+    """The values of a document, and where they stand. `keys` are the positions of keys, `values` those of values."""
+
+    content: Any
+    keys: dict[Path_, Position] = field(default_factory=dict)
+    values: dict[Path_, Position] = field(default_factory=dict)
+
+    def position(self, path: Path_, *, of_key: bool = False) -> Position:
+        """Return where a value (or its key) stands; for what is not there, where the nearest thing around it stands."""
+        if of_key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, (1, 1))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset; what looks like a time stays text, as durations and RFC 3339 times are read by the models."""
+
+    yaml_implicit_resolvers: Mapping[str, list[tuple[str, Any]]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def read_document(file: Path) -> Document:
+    """Read a YAML file. Raises `ConfigError`: it cannot be read, is no YAML, or has a key twice."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([Problem(file, f"cannot be read: {error.strerror}; name another with --config.file")]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([Problem(file, "not UTF-8: save the file in that encoding", line)]) from error
+    try:
+        return _parse(file, text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        raise ConfigError([Problem(file, f"not YAML: {error.problem or error.context}", line, column)]) from error
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigError([Problem(file, "not YAML: a character that YAML does not allow", line)]) from error
+    except RecursionError as error:
+        raise ConfigError([Problem(file, "not usable YAML: nested too deeply")]) from error
+    except (ValueError, OverflowError) as error:
+        raise ConfigError([Problem(file, f"not usable YAML: {error}")]) from error
+
+
+def _parse(file: Path, text: str) -> Document:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        document = Document(None)
+        if node is None:
+            return document
+        problems = list(_mark(file, document, node, (), []))
+        if problems:
+            raise ConfigError(problems)
+        document.content = loader.construct_document(node)
+        return document
+    finally:
+        loader.dispose()
+
+
+def _mark(file: Path, document: Document, node: yaml.Node, path: Path_, around: list[yaml.Node]) -> Iterator[Problem]:
+    """Note where a node and all below it stand; yield what YAML itself lets pass: keys given twice, endless structures."""
+    line, column = node.start_mark.line + 1, node.start_mark.column + 1
+    document.values[path] = (line, column)
+    if node in around or len(document.values) > _MOST_NODES:
+        yield Problem(file, "an alias makes the document endless: write it out", line, column, path_text(path))
+        return
+    around.append(node)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _mark(file, document, item, (*path, index), around)
+    elif isinstance(node, yaml.MappingNode):
+        yield from _mark_mapping(file, document, node, path, around)
+    around.pop()
+
+
+def _mark_mapping(
+    file: Path, document: Document, node: yaml.MappingNode, path: Path_, around: list[yaml.Node]
+) -> Iterator[Problem]:
+    for key, value in node.value:
+        below = (*path, str(key.value))
+        line, column = key.start_mark.line + 1, key.start_mark.column + 1
+        if below in document.keys:
+            first = document.keys[below][0]
+            yield Problem(file, f"this key stands in line {first} already", line, column, path_text(below))
+        document.keys.setdefault(below, (line, column))
+        yield from _mark(file, document, value, below, around)
+
+
+def path_text(path: Path_) -> str:
+    """Return a path as it is shown: `user_pools[0].users.groups[1]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")

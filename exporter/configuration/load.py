@@ -1,0 +1,119 @@
+"""Reads the configuration file: every mistake at once, each with its file, line, column and path, or the whole of it."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from exporter.configuration.document import Document, Path_, path_text, read_document
+from exporter.configuration.errors import ConfigError, Problem
+from exporter.configuration.models import Config
+
+
+def load(file: Path) -> Config:
+    """Return the configuration in a file; paths in it are relative to the file. Raises `ConfigError`."""
+    document = read_document(file)
+    if document.content is None:
+        raise ConfigError([Problem(file, "the file is empty: write user_pools, as in config.example.yaml")])
+    problems = list(_twice(file, document))
+    try:
+        config = Config.model_validate(document.content, context={"folder": file.absolute().parent})
+    except ValidationError as error:
+        problems += [_problem(file, document, details) for details in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    return config
+
+
+def _twice(file: Path, document: Document) -> Iterator[Problem]:
+    """Yield the ids and names that two user pools share; a pool without a name is called by its id."""
+    pools = document.content.get("user_pools") if isinstance(document.content, dict) else None
+    for key in ("id", "name"):
+        first: dict[str, int] = {}
+        for index, pool in enumerate(pools if isinstance(pools, list) else []):
+            value = pool.get(key, pool.get("id")) if isinstance(pool, dict) else None
+            if isinstance(value, str) and first.setdefault(value, index) != index and (key in pool or key == "id"):
+                line, column = document.position(("user_pools", index, key))
+                text = f"user_pools[{first[value]}] has this {key} already"
+                yield Problem(file, text, line, column, f"user_pools[{index}].{key}")
+
+
+def _problem(file: Path, document: Document, details: ErrorDetails) -> Problem:
+    path = tuple(part for part in details["loc"] if part != "[key]")
+    line, column = document.position(path, of_key=details["type"] == "extra_forbidden")
+    explain = _TEXTS.get(details["type"])
+    text = explain(details, path) if explain is not None else details["msg"]
+    return Problem(file, text, line, column, path_text(path))
+
+
+def _unknown_key(_: ErrorDetails, path: Path_) -> str:
+    known = [name for name in _keys_at(Config, path[:-1])]
+    near = difflib.get_close_matches(str(path[-1]), known, 1)
+    return "unknown key" + (f': did you mean "{near[0]}"?' if near else f"; known here: {', '.join(known)}")
+
+
+def _keys_at(model: type[BaseModel], path: Path_) -> Iterator[str]:
+    """Yield the keys that a mapping at this path may have."""
+    for part in path:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation)
+    yield from model.model_fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """Return the model that a field holds, by itself or many of it."""
+    inner = getattr(annotation, "__args__", (annotation,))
+    return next(each for each in inner if isinstance(each, type) and issubclass(each, BaseModel))
+
+
+def _not_among(details: ErrorDetails, _: Path_) -> str:
+    return f"{_shown(details['input'])} is none of {details['ctx']['expected']}"
+
+
+def _wrong_type(wanted: str) -> Callable[[ErrorDetails, Path_], str]:
+    return lambda details, _: f"{_shown(details['input'])} is not {wanted}"
+
+
+def _not_text(details: ErrorDetails, _: Path_) -> str:
+    shown = _shown(details["input"])
+    return f"{shown} is not a text" + (
+        f': put it in quotes, "{details["input"]}"' if isinstance(details["input"], int | float) else ""
+    )
+
+
+def _bound(words: str, key: str) -> Callable[[ErrorDetails, Path_], str]:
+    return lambda details, _: f"has to be {words} {details['ctx'][key]}"
+
+
+_KINDS: Mapping[type, str] = {dict: "a mapping", list: "a list", type(None): "nothing"}
+
+
+def _shown(value: object) -> str:
+    """Return a value of a mistake as one short word or phrase."""
+    if type(value) in _KINDS:
+        return _KINDS[type(value)]
+    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_TEXTS: Mapping[str, Callable[[ErrorDetails, Path_], str]] = {
+    "extra_forbidden": _unknown_key,
+    "missing": lambda *_: "this key is required",
+    "value_error": lambda details, _: str(details["ctx"]["error"]),
+    "literal_error": _not_among,
+    "string_type": _not_text,
+    "bool_type": _wrong_type("true or false"),
+    "int_type": _wrong_type("a whole number"),
+    "float_type": _wrong_type("a number"),
+    "finite_number": _wrong_type("a finite number"),
+    "list_type": _wrong_type("a list: write [...] or lines that begin with -"),
+    "tuple_type": _wrong_type("a list: write [...] or lines that begin with -"),
+    "model_type": _wrong_type("a mapping of keys"),
+    "too_short": lambda *_: "has to have at least one item",
+    "greater_than": _bound("greater than", "gt"),
+    "greater_than_equal": _bound("at least", "ge"),
+    "less_than_equal": _bound("at most", "le"),
+}
+"""How pydantic's kinds of errors are put: https://docs.pydantic.dev/latest/errors/validation_errors/"""
