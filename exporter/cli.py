@@ -23,7 +23,7 @@ from exporter.fetch.sources import cognito_sources
 from exporter.ledger.ledger import LedgerError
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.web.app import check_telemetry_path
-from exporter.web.server import ListenError, bind, parse_listen_address
+from exporter.web.server import ListenAddress, ListenError, bind, parse_listen_address
 
 OK, FAILED, WRONG_CALL = 0, 1, 2
 """Exit statuses: done; could not do it, or `check` found mistakes; the call or the configuration is wrong."""
@@ -106,10 +106,10 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _listen_address(text: str) -> object:
+def _listen_address(text: str) -> ListenAddress:
     try:
         return parse_listen_address(text)
-    except ListenError as error:
+    except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

@@ -108,7 +108,8 @@ class ExporterProcess(Process):
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask for a page."""
-        assert self.popen.poll() is None, f"the exporter has ended:\n{self.output}"
+        if self.popen.poll() is not None:
+            pytest.fail(f"the exporter has ended:\n{self.output}")
         return httpx.get(self.url + path, headers=headers, timeout=10)
 
     def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:

@@ -1,6 +1,6 @@
 """A YAML document and the position of each of its nodes, so that a mistake can be shown where it stands."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """YAML's safe subset; what looks like a time stays text, as durations and RFC 3339 times are read by the models."""
 
-    yaml_implicit_resolvers: Mapping[str, list[tuple[str, Any]]] = {
+    yaml_implicit_resolvers: dict[Any, Any] = {  # noqa: RUF012 - as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -49,7 +49,9 @@ def read_document(file: Path) -> Document:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError([Problem(file, f"cannot be read: {error.strerror}; name another with --config.file")]) from error
+        raise ConfigError(
+            [Problem(file, f"cannot be read: {error.strerror}; name another with --config.file")]
+        ) from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([Problem(file, "not UTF-8: save the file in that encoding", line)]) from error
@@ -57,8 +59,8 @@ def read_document(file: Path) -> Document:
         return _parse(file, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
-        raise ConfigError([Problem(file, f"not YAML: {error.problem or error.context}", line, column)]) from error
+        place = () if mark is None else (mark.line + 1, mark.column + 1)
+        raise ConfigError([Problem(file, f"not YAML: {error.problem or error.context}", *place)]) from error
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise ConfigError([Problem(file, "not YAML: a character that YAML does not allow", line)]) from error

@@ -10,7 +10,9 @@ def parse_duration(text: object) -> float:
     """Return a duration in seconds; the ValueError says what to write."""
     match = DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{_quoted(text)} is no duration: write days, hours, minutes and seconds as 2d, 1h30m, 15m or 90s")
+        raise ValueError(
+            f"{_quoted(text)} is no duration: write days, hours, minutes and seconds as 2d, 1h30m, 15m or 90s"
+        )
     return float(sum(int(number or 0) * unit for number, unit in zip(match.groups(), _SECONDS, strict=True)))
 
 

@@ -22,7 +22,8 @@ def load(file: Path) -> Config:
     try:
         config = Config.model_validate(document.content, context={"folder": file.absolute().parent})
     except ValidationError as error:
-        problems += [_problem(file, document, details) for details in error.errors(include_url=False)]
+        every = error.errors(include_url=False)
+        problems += [_problem(file, document, details) for details in every if details["type"] not in _CONSEQUENCES]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
     return config
@@ -30,27 +31,31 @@ def load(file: Path) -> Config:
 
 def _twice(file: Path, document: Document) -> Iterator[Problem]:
     """Yield the ids and names that two user pools share; a pool without a name is called by its id."""
-    pools = document.content.get("user_pools") if isinstance(document.content, dict) else None
+    pools: Any = document.content.get("user_pools") if isinstance(document.content, dict) else None
     for key in ("id", "name"):
         first: dict[str, int] = {}
         for index, pool in enumerate(pools if isinstance(pools, list) else []):
             value = pool.get(key, pool.get("id")) if isinstance(pool, dict) else None
-            if isinstance(value, str) and first.setdefault(value, index) != index and (key in pool or key == "id"):
+            if not isinstance(value, str) or first.setdefault(value, index) == index:
+                continue
+            if key in pool or key in pools[first[value]]:  # else both are called by one id, which is told already
                 line, column = document.position(("user_pools", index, key))
                 text = f"user_pools[{first[value]}] has this {key} already"
                 yield Problem(file, text, line, column, f"user_pools[{index}].{key}")
 
 
 def _problem(file: Path, document: Document, details: ErrorDetails) -> Problem:
-    path = tuple(part for part in details["loc"] if part != "[key]")
-    line, column = document.position(path, of_key=details["type"] == "extra_forbidden")
+    path = details["loc"]
+    if details["type"] == "invalid_key":
+        path = (*path[:-1], str(path[-1]))
+    line, column = document.position(path, of_key=details["type"] in {"extra_forbidden", "invalid_key"})
     explain = _TEXTS.get(details["type"])
     text = explain(details, path) if explain is not None else details["msg"]
     return Problem(file, text, line, column, path_text(path))
 
 
 def _unknown_key(_: ErrorDetails, path: Path_) -> str:
-    known = [name for name in _keys_at(Config, path[:-1])]
+    known = list(_keys_at(Config, path[:-1]))
     near = difflib.get_close_matches(str(path[-1]), known, 1)
     return "unknown key" + (f': did you mean "{near[0]}"?' if near else f"; known here: {', '.join(known)}")
 
@@ -80,7 +85,9 @@ def _wrong_type(wanted: str) -> Callable[[ErrorDetails, Path_], str]:
 def _not_text(details: ErrorDetails, _: Path_) -> str:
     shown = _shown(details["input"])
     return f"{shown} is not a text" + (
-        f': put it in quotes, "{details["input"]}"' if isinstance(details["input"], int | float) else ""
+        f': put it in quotes, "{details["input"]}"'
+        if type(details["input"]) in {int, float}
+        else ": put it in quotes as it is to be read"
     )
 
 
@@ -98,8 +105,12 @@ def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+_CONSEQUENCES = frozenset({"default_factory_not_called"})
+"""Errors that only say that there are others."""
+
 _TEXTS: Mapping[str, Callable[[ErrorDetails, Path_], str]] = {
     "extra_forbidden": _unknown_key,
+    "invalid_key": _unknown_key,
     "missing": lambda *_: "this key is required",
     "value_error": lambda details, _: str(details["ctx"]["error"]),
     "literal_error": _not_among,
@@ -111,7 +122,6 @@ _TEXTS: Mapping[str, Callable[[ErrorDetails, Path_], str]] = {
     "list_type": _wrong_type("a list: write [...] or lines that begin with -"),
     "tuple_type": _wrong_type("a list: write [...] or lines that begin with -"),
     "model_type": _wrong_type("a mapping of keys"),
-    "too_short": lambda *_: "has to have at least one item",
     "greater_than": _bound("greater than", "gt"),
     "greater_than_equal": _bound("at least", "ge"),
     "less_than_equal": _bound("at most", "le"),

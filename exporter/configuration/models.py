@@ -32,7 +32,9 @@ _LONGEST = 3650 * 86_400.0
 _POOL_ID = re.compile(r"[\w-]+_[0-9A-Za-z]+", re.ASCII)  # botocore's model, UserPoolIdType
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _ROLE_ARN = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
-_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)  # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+_EXTERNAL_ID = re.compile(
+    r"[\w+=,.@:/-]{2,1224}", re.ASCII
+)  # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 # One attribute, `=` or `^=`, a value in quotes: https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_ListUsers.html
 _FILTER = re.compile(r'\s*[\w:]+\s*\^?=\s*"(?:[^"\\]|\\.)*"\s*', re.DOTALL)
 _LONGEST_FILTER = 256
@@ -139,9 +141,13 @@ Group = Annotated[StrictStr, _matching(re.compile(r"\S{1,128}"), "a group has 1 
 Filter = Annotated[
     StrictStr,
     Field(max_length=_LONGEST_FILTER),
-    _matching(_FILTER, 'not a ListUsers filter: write one attribute, = or ^=, a value in double quotes: status = "Enabled"'),
+    _matching(
+        _FILTER, 'not a ListUsers filter: write one attribute, = or ^=, a value in double quotes: status = "Enabled"'
+    ),
 ]
-RoleArn = Annotated[StrictStr, _matching(_ROLE_ARN, "not the ARN of a role: arn:aws:iam::111122223333:role/auth-events-reader")]
+RoleArn = Annotated[
+    StrictStr, _matching(_ROLE_ARN, "not the ARN of a role: arn:aws:iam::111122223333:role/auth-events-reader")
+]
 ExternalId = Annotated[StrictStr, _matching(_EXTERNAL_ID, "2 to 1224 letters, digits or any of +=,.@:/-")]
 Start = Annotated[
     Literal["now", "beginning"] | float | datetime, BeforeValidator(_start), WithJsonSchema({"type": "string"})
@@ -312,7 +318,7 @@ class EventLog(_Model):
 class Config(_Model):
     """The whole configuration."""
 
-    user_pools: Annotated[tuple[UserPool, ...], Field(min_length=1)]
+    user_pools: Annotated[tuple[UserPool, ...], Field(json_schema_extra={"minItems": 1})]
     """The user pools to poll."""
 
     polling: Polling = _section()
@@ -329,3 +335,10 @@ class Config(_Model):
 
     event_log: EventLog = _section()
     """A line for each counted event."""
+
+    @field_validator("user_pools")
+    @classmethod
+    def _at_least_one(cls, value: tuple[UserPool, ...]) -> tuple[UserPool, ...]:
+        if not value:
+            raise ValueError("has to have at least one item")
+        return value

@@ -1,7 +1,5 @@
 """What the exporter counts of itself; these start anew with the process."""
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -49,20 +47,20 @@ class Instruments:
             self._reload_timestamp.set(at)
 
     def request(self, user_pool: str, operation: str, outcome: Outcome, seconds: float) -> None:
-        """One HTTP attempt has ended."""
+        """Note that an HTTP attempt has ended."""
         self._requests.labels(user_pool, operation, outcome.value).inc()
         self._durations.labels(operation).observe(seconds)
 
     def poll(self, user_pool: str, outcome: Outcome) -> None:
-        """One poll of one user has ended."""
+        """Note that a poll of one user has ended."""
         self._polls.labels(user_pool, outcome.value).inc()
 
     def truncated_poll(self, user_pool: str) -> None:
-        """A history went deeper than `max_pages`."""
+        """Note that a history went deeper than `max_pages`."""
         self._truncated.labels(user_pool).inc()
 
     def committed(self, user_pool: str, change: PoolState) -> None:
-        """A commit has changed a pool."""
+        """Take in what a commit changed in a pool."""
         for lag in change.lags:
             self._lag.labels(user_pool).observe(lag)
         self._folded.labels(user_pool).inc(change.folded)
@@ -81,6 +79,5 @@ class Instruments:
         instruments: tuple[MetricWrapperBase, ...] = (
             self._requests, self._polls, self._truncated, self._lag, self._folded,
         )  # fmt: skip
-        labels: Mapping[str, str] = {"user_pool": user_pool}
         for instrument in instruments:
-            instrument.remove_by_labels(dict(labels))
+            instrument.remove_by_labels({"user_pool": user_pool})

@@ -13,7 +13,7 @@ _BURST = 0.2  # seconds' worth of requests that may be saved up, to make good fo
 class TokenBucket:
     """Tokens for requests; all times in seconds of a monotonic clock, all rates in requests a second.
 
-    It starts empty but for one token, so that a start is no burst. In any t seconds it gives no more than `budget` × t plus its
+    It starts empty but for one token, so that a start is no burst. In any t seconds it gives no more than budget times t plus its
     burst, which is less than a second's worth.
     """
 
@@ -79,7 +79,7 @@ class Budget:
     async def acquire(self) -> None:
         """Wait for a token and take it."""
         async with self._turn:
-            while (wait := self._bucket.take(self._clock())) > 0:
+            while (wait := self._bucket.take(self._clock())) > 0:  # noqa: ASYNC110 - it waits for time, not for an event
                 await asyncio.sleep(wait)
 
     def give_back(self) -> None:

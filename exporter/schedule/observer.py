@@ -9,13 +9,13 @@ class Observer(Protocol):
     """Hears of each request and poll. `request` is called from worker threads."""
 
     def request(self, user_pool: str, operation: str, outcome: Outcome, seconds: float) -> None:
-        """One HTTP attempt has ended."""
+        """Note that an HTTP attempt has ended."""
         ...
 
     def poll(self, user_pool: str, outcome: Outcome) -> None:
-        """One poll of one user has ended."""
+        """Note that a poll of one user has ended."""
         ...
 
     def truncated_poll(self, user_pool: str) -> None:
-        """A history went deeper than `max_pages`: events may be missing."""
+        """Note that a history went deeper than `max_pages`: events may be missing."""
         ...

@@ -42,7 +42,7 @@ _UP_STAYS = frozenset({Outcome.THROTTLED, Outcome.INVALID_PARAMETER})
 _ERRORS_KEPT = 8
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - no error: the end that was asked for
     """The exporter stops: no new request is made."""
 
 

@@ -48,12 +48,9 @@ def create_app(
 
     All callables run in the event loop's thread. `stuck` says why the polling makes no progress, or None; `reload`
     raises ReloadError, and None makes its path a 404. Of scrapes and status pages at most `max_requests` are in flight,
-    0 for no limit, as in node_exporter. Raises ValueError for a telemetry path that cannot be served.
+    0 for no limit, as in node_exporter.
     """
-    if not _TELEMETRY_PATH.fullmatch(telemetry_path):
-        raise ValueError(
-            f'"{telemetry_path}" cannot be the telemetry path: write a path such as /metrics, not below /-/'
-        )
+    check_telemetry_path(telemetry_path)
     limit = _RequestLimit(max_requests)
     # metrics at "/" take the place of the status page
     pages = {"/": _page_endpoint(status, telemetry_path), telemetry_path: _metrics_endpoint(expose)}
@@ -66,6 +63,13 @@ def create_app(
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
     return app
+
+
+def check_telemetry_path(path: str) -> str:
+    """Return the path if the metrics can be served there; the ValueError says what to write."""
+    if not _TELEMETRY_PATH.fullmatch(path):
+        raise ValueError(f'"{path}" cannot be the telemetry path: write a path such as /metrics, not below /-/')
+    return path
 
 
 def _metrics_endpoint(expose: Callable[[ExpositionFormat], bytes]) -> Endpoint:

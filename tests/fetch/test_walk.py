@@ -77,7 +77,7 @@ def test_empty_page_with_token_is_not_the_end() -> None:
 def test_believes_order_only_when_seen(pages: list[list[AuthEvent]]) -> None:
     """Where history is not newest first, the walk goes on to its end and misses nothing."""
     found = take(Pages(*pages), depth=55, tolerance=5.0)
-    assert {each for each in ids(found)} >= {"e60"}
+    assert set(ids(found)) >= {"e60"}
     assert not found.truncated
 
 
@@ -102,7 +102,7 @@ def test_last_allowed_page_may_be_the_last() -> None:
 def test_repeated_token_breaks_off() -> None:
     """A token that comes twice ends the walk as malformed instead of going round for ever."""
 
-    async def ask(token: str | None) -> EventPage:
+    async def ask(_token: str | None) -> EventPage:
         return EventPage((event(90),), "again")
 
     with pytest.raises(FetchError) as caught:
