@@ -23,8 +23,9 @@ format: $(VENV)/dev ## ruff's formatter and safe fixes
 schema: $(VENV)/installed ## write config.schema.json anew
 	$(BIN)/python -m exporter.configuration.schema > config.schema.json
 
-lock: $(VENV)/dev ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+lock: ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
+	$(PYTHON) -m venv $(VENV)/lock-env && $(VENV)/lock-env/bin/pip install --quiet pip-tools
+	$(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -25,6 +25,7 @@ from exporter.metrics import exposition
 from exporter.metrics.collector import CommittedCollector
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
+from exporter.schedule.budget import Budget
 from exporter.schedule.engine import Engine
 from exporter.schedule.poller import Surroundings
 from exporter.schedule.status import Status
@@ -77,6 +78,7 @@ class Exporter:
         self._writer = Writer(ledger, self._publish, time.time, logger)
         self._views: dict[str, PoolView] = {}
         self._lags: dict[str, float] = {}
+        self._budgets: dict[str, Budget] = {}
         self._engine = self._new_engine(config)
         self._is_open = False
         self._reloading = asyncio.Lock()
@@ -147,7 +149,7 @@ class Exporter:
             logger=self._logger,
             stop=asyncio.Event(),
         )
-        return Engine(config, self._sources, around)
+        return Engine(config, self._sources, self._budgets, around)
 
     def _reload_on_signal(self) -> None:
         self._reload_task = asyncio.ensure_future(self._reload_and_log())

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import platform
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ OK, FAILED, WRONG_CALL = 0, 1, 2
 """Exit statuses: done; could not do it, or `check` found mistakes; the call or the configuration is wrong."""
 
 _DEFAULT_LISTEN = ":10078"
+_EVERYWHERE = frozenset({"::", "0.0.0.0"})  # noqa: S104 - told from other addresses, not listened on
+_MOST_USERS = 1_000_000
 _NAME = "cognito-auth-exporter"
 _COMMANDS_HELP = """commands:
   check                 find every mistake in the configuration
@@ -132,6 +135,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _users(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MOST_USERS:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of users between 1 and {_MOST_USERS}')
+    return int(text)
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -162,9 +171,7 @@ def _demo_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind."
     )
-    parser.add_argument(
-        "--users", type=_positive, default=25, metavar="N", help="simulated users (default: %(default)s)"
-    )
+    parser.add_argument("--users", type=_users, default=25, metavar="N", help="simulated users (default: %(default)s)")
     parser.add_argument(
         "--speed", type=_positive, default=1.0, metavar="X", help="how fast their days go by (default: 1)"
     )
@@ -200,25 +207,36 @@ def _check(options: argparse.Namespace) -> int:
 
 def _demonstrate(options: argparse.Namespace) -> int:
     try:
-        with Demonstration(int(options.users), options.speed) as demonstration:
-            port = (options.listen or [parse_listen_address(_DEFAULT_LISTEN)])[0].port
-            _say(f"simulated users: {int(options.users)}; end with Ctrl-C")
-            _say(f"status page: http://localhost:{port}/")
-            _say(f"metrics:     http://localhost:{port}{options.telemetry_path}")
+        with Demonstration(options.users, options.speed) as demonstration:
             config = demonstration.config
-            return _serve(options, config, lambda: config, demonstration.sources)
+            return _serve(options, config, lambda: config, demonstration.sources, _greet)
     except OSError as error:
         return _fail(error, FAILED)
 
 
-def _serve(options: argparse.Namespace, config: Config, read_config: Callable[[], Config], sources: SourcesFor) -> int:
-    """Open what can fail, each with a plain message, then run to the end."""
+def _greet(options: argparse.Namespace, sockets: Sequence[socket.socket]) -> None:
+    host, port = sockets[0].getsockname()[:2]
+    where = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+    _say(f"simulated users: {options.users}; end with Ctrl-C")
+    _say(f"status page: http://{where}:{port}/")
+    _say(f"metrics:     http://{where}:{port}{options.telemetry_path}")
+
+
+def _serve(
+    options: argparse.Namespace,
+    config: Config,
+    read_config: Callable[[], Config],
+    sources: SourcesFor,
+    greet: Callable[[argparse.Namespace, Sequence[socket.socket]], None] = lambda *_: None,
+) -> int:
+    """Open what can fail, each with a plain message, then run to the end; `greet` is called once all is open."""
     logs.configure(options.log_level, options.log_format, sys.stderr)
     try:
         sockets = bind(options.listen or [parse_listen_address(_DEFAULT_LISTEN)])
         ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
     except (ListenError, LedgerError) as error:
         return _fail(error, FAILED)
+    greet(options, sockets)
     web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
     exporter = Exporter(
         config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger()

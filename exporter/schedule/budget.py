@@ -25,6 +25,14 @@ class TokenBucket:
         self._at = now
         self._cut_at = float("-inf")
 
+    def resize(self, budget: float, now: float) -> None:
+        """Change the budget; how far throttling has cut it stays, as a share."""
+        self._advance(now)
+        share = self._rate / self.budget
+        self.budget, self._rate = budget, budget * share
+        self._burst = max(1.0, budget * _BURST)
+        self._tokens = min(self._tokens, self._burst)
+
     def allowed(self, now: float) -> float:
         """Return the rate that may be spent now."""
         self._advance(now)
@@ -65,6 +73,10 @@ class Budget:
         self._clock = clock
         self._bucket = TokenBucket(requests_per_second, clock())
         self._turn = asyncio.Lock()
+
+    def resize(self, requests_per_second: float) -> None:
+        """Change the budget; what was spent and how far throttling has cut it stays."""
+        self._bucket.resize(requests_per_second, self._clock())
 
     @property
     def requests_per_second(self) -> float:

@@ -1,7 +1,7 @@
 """All the polling of one configuration: one dispatcher for each account, one discoverer for each pool."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 
 from exporter.configuration.models import Config, UserPool
 from exporter.fetch.sources import SourceFactory
@@ -19,20 +19,22 @@ _STUCK_AFTER = 60.0  # seconds without a sign of life
 class Engine:
     """Polls every pool of a configuration from `start` to `stop`."""
 
-    def __init__(self, config: Config, sources: SourceFactory, around: Surroundings) -> None:
+    def __init__(
+        self, config: Config, sources: SourceFactory, budgets: MutableMapping[str, Budget], around: Surroundings
+    ) -> None:
+        """Take what to poll and by what; `budgets`, by account, outlive the engine: accounts new to it are added."""
         self._config = config
         self._around = around
         self._tasks: set[asyncio.Task[None]] = set()
         self._polls: set[asyncio.Task[None]] = set()
-        budgets: dict[str, Budget] = {}
-        for pool in config.user_pools:
-            account = account_of(pool)
-            if account not in budgets:
-                budgets[account] = Budget(account, config.polling.requests_per_second, around.monotonic)
         self._dispatchers = [
-            Dispatcher(budget, [_poller(config, pool, sources, budget, around) for pool in pools], self._spawn, around)
-            for budget, pools in _grouped(config.user_pools, budgets)
+            self._dispatcher(_budget(account, config, budgets, around), pools, sources)
+            for account, pools in _by_account(config.user_pools).items()
         ]
+
+    def _dispatcher(self, budget: Budget, pools: Sequence[UserPool], sources: SourceFactory) -> "Dispatcher":
+        pollers = [_poller(self._config, pool, sources, budget, self._around) for pool in pools]
+        return Dispatcher(budget, pollers, self._spawn, self._around)
 
     @property
     def pollers(self) -> Sequence[PoolPoller]:
@@ -221,8 +223,21 @@ def account_of(pool: UserPool) -> str:
     return f"{identity}/{pool.region}"
 
 
-def _grouped(pools: Sequence[UserPool], budgets: Mapping[str, Budget]) -> list[tuple[Budget, list[UserPool]]]:
-    return [(budget, [pool for pool in pools if account_of(pool) == account]) for account, budget in budgets.items()]
+def _by_account(pools: Sequence[UserPool]) -> Mapping[str, Sequence[UserPool]]:
+    accounts: dict[str, list[UserPool]] = {}
+    for pool in pools:
+        accounts.setdefault(account_of(pool), []).append(pool)
+    return accounts
+
+
+def _budget(account: str, config: Config, budgets: MutableMapping[str, Budget], around: Surroundings) -> Budget:
+    """Return the account's budget: the one it has had, so that no reload spends more than AWS was promised."""
+    requests_per_second = config.polling.requests_per_second
+    if account in budgets:
+        budgets[account].resize(requests_per_second)
+    else:
+        budgets[account] = Budget(account, requests_per_second, around.monotonic)
+    return budgets[account]
 
 
 def _poller(config: Config, pool: UserPool, sources: SourceFactory, budget: Budget, around: Surroundings) -> PoolPoller:

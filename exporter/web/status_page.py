@@ -11,7 +11,6 @@ from exporter.fetch.outcome import Outcome
 from exporter.schedule.status import BudgetStatus, ErrorStatus, PoolStatus, Status
 from exporter.web.markup import Cell, Html, fill, join, mark, marked, table, two_lines
 
-_DOCUMENTATION = "https://pypi.org/project/cognito-auth-exporter/"
 _UNKNOWN = "none yet"
 
 ADVICE: Mapping[str, str] = {
@@ -45,7 +44,6 @@ class StatusPage:
             "telemetry_path": f".{telemetry_path}",
             "healthy_path": f".{healthy_path}",
             "ready_path": f".{ready_path}",
-            "documentation": _DOCUMENTATION,
         }
         self.headers: Mapping[str, str] = {
             "Content-Security-Policy": _content_security_policy(style),

@@ -85,3 +85,16 @@ def test_waiting_tasks_share_one_budget() -> None:
         return loop.time() - since
 
     assert asyncio.run(scene()) >= 0.095
+
+
+def test_resizing_gives_nothing_away() -> None:
+    """A budget that a reload changes keeps what was spent and its cut; one that stays the same is as before."""
+    bucket = TokenBucket(40.0, 0.0)
+    spend(bucket, 1.0)
+    bucket.throttled(1.0)
+    bucket.resize(40.0, 1.0)
+    assert bucket.take(1.0) > 0.0
+    assert bucket.allowed(1.0) == pytest.approx(20.0)
+    bucket.resize(10.0, 1.0)
+    assert bucket.allowed(1.0) == pytest.approx(5.0)
+    assert spend(bucket, 0.0, start=1.0) == 0

@@ -1,0 +1,116 @@
+"""The command as users and their scripts call it: flags, texts, exit statuses."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+
+GOOD = "user_pools: [{id: eu-west-1_Ab1, users: {usernames: [alice]}}]\nstate: {path: state.db}\n"
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    call = [sys.executable, "-m", "exporter", *arguments]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    """`--version` names the version, `--help` every flag and command; both end with 0."""
+    version, text = run(tmp_path, "--version"), run(tmp_path, "--help")
+    assert (version.returncode, text.returncode) == (0, 0)
+    assert f"version {__version__} " in version.stdout
+    flags = (
+        *(
+            "--config.file",
+            "--web.listen-address",
+            "--web.telemetry-path",
+            "--web.config.file",
+            "--web.enable-lifecycle",
+        ),
+        *("--web.max-requests", "--log.level", "--log.format", "--version"),
+    )
+    for word in (*flags, "check", "demo"):
+        assert word in text.stdout
+    for command, flag in (("check", "--config.file"), ("demo", "--speed")):
+        assert flag in run(tmp_path, command, "--help").stdout
+
+
+def test_installed_command_is_the_same(tmp_path: Path) -> None:
+    """`cognito-auth-exporter` and `python -m exporter` are one."""
+    command = str(Path(sys.executable).parent / "cognito-auth-exporter")
+    installed = subprocess.run([command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert installed.stdout == run(tmp_path, "--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+        (["--log.level=loud"], "loud"),
+        (["--log.format", "xml"], "xml"),
+        (["--web.listen-address=10078"], '"10078" is no listen address: write :10078'),
+        (["--web.listen-address", "[::1"], "is no listen address"),
+        (["--web.telemetry-path=metrics"], '"metrics" cannot be the telemetry path'),
+        (["--web.max-requests=-1"], '"-1" is not a number of requests'),
+        (["--web.config.file=web.yml"], "not available in this version"),
+        (["--config.file=absent.yaml"], "absent.yaml: cannot be read: No such file or directory"),
+        ([], "config.yaml: cannot be read: No such file or directory"),
+        (["demo", "--users=0"], "--users"),
+        (["demo", "--users=2.5"], "--users"),
+        (["demo", "--speed=fast"], "--speed"),
+    ],
+)
+def test_wrong_calls(arguments: list[str], says: str, tmp_path: Path) -> None:
+    """A wrong call, or a configuration that is missing, ends with 2 and says what and how to mend it."""
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_configuration(tmp_path: Path) -> None:
+    """A mistaken configuration ends the start with 2; `check` finds the same mistakes and ends with 1."""
+    (tmp_path / "config.yaml").write_text("user_pools: []\nnonsense: 1\n")
+    started, checked = run(tmp_path), run(tmp_path, "check")
+    assert (started.returncode, checked.returncode) == (2, 1)
+    assert started.stderr == checked.stderr
+    assert started.stderr.splitlines() == [
+        "config.yaml:1:13: user_pools: has to have at least one item",
+        "config.yaml:2:1: nonsense: unknown key; known here: user_pools, polling, counting, state, metrics, event_log",
+    ]
+
+
+def test_check_of_a_good_file(tmp_path: Path) -> None:
+    """A good file ends with 0, names the pools, and nothing is made."""
+    (tmp_path / "other.yaml").write_text(GOOD)
+    for arguments in (["--config.file=other.yaml"], ["--config.file", "other.yaml"]):
+        done = run(tmp_path, "check", *arguments)
+        assert (done.returncode, "eu-west-1_Ab1" in done.stdout) == (0, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["other.yaml"]
+
+
+def test_busy_port(tmp_path: Path) -> None:
+    """A port that another process has ends the start with 1 and is named; the state is not made."""
+    (tmp_path / "config.yaml").write_text(GOOD)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for arguments in ([], ["demo"]):
+            done = run(tmp_path, *arguments, f"--web.listen-address={address}")
+            assert done.returncode == 1
+            assert f"cannot listen on {address}: Address already in use" in done.stderr
+    assert not (tmp_path / "state.db").exists()
+
+
+def test_state_that_cannot_be_made(tmp_path: Path) -> None:
+    """A state in a place that is no folder ends the start with 1 and names the key."""
+    (tmp_path / "file").touch()
+    (tmp_path / "config.yaml").write_text(GOOD.replace("state.db", "file/state.db"))
+    done = run(tmp_path, "--web.listen-address=127.0.0.1:0")
+    assert (done.returncode, "state.path" in done.stderr) == (1, True)
