@@ -99,6 +99,8 @@ class Exporter:
         server = WebServer(self._web_app())
         serving = asyncio.create_task(server.serve(list(self._web.sockets)))
         writing = asyncio.create_task(self._writer.run())
+        where = ", ".join(_address(each) for each in self._web.sockets)
+        self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
         await self._begin(self._config)
         ended = {asyncio.create_task(stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
@@ -241,6 +243,11 @@ class Exporter:
             telemetry_path=self._web.telemetry_path,
             max_requests=self._web.max_requests,
         )
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def ledger_settings(config: Config) -> Settings:

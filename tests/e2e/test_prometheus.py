@@ -37,9 +37,8 @@ class Prometheus(Process):
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).json()
-        assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).raise_for_status()
+        result: list[dict[str, Any]] = answer.json()["data"]["result"]
         return result
 
     def value(self, query: str) -> float | None:
@@ -90,7 +89,7 @@ def test_prometheus_has_every_family(town: Town, observed: tuple[ExporterProcess
     }
 
     def taken() -> bool:
-        metadata = httpx.get(f"{prometheus.url}/api/v1/metadata", timeout=10).json()["data"]
+        metadata = httpx.get(f"{prometheus.url}/api/v1/metadata", timeout=10).raise_for_status().json()["data"]
         types = {name.removesuffix("_total"): entries[0]["type"] for name, entries in metadata.items()}
         return all(
             types.get(name.removesuffix("_total")) == kind for name, kind in served.items() if "untyped" not in kind
