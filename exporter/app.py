@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
-from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Config
 from exporter.fetch.sources import RequestObserver, SourceFactory
 from exporter.ledger.ledger import PoolState
@@ -81,6 +80,7 @@ class Exporter:
         self._budgets: dict[str, Budget] = {}
         self._engine = self._new_engine(config)
         self._is_open = False
+        self._stopping = False
         self._reloading = asyncio.Lock()
         self._reload_error: str | None = None
         self._registry.register(
@@ -101,12 +101,17 @@ class Exporter:
         writing = asyncio.create_task(self._writer.run())
         where = ", ".join(_address(each) for each in self._web.sockets)
         self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
-        await self._begin(self._config)
+        await self._show(self._config)
+        self._is_open = True
+        await self._engine.start()
         ended = {asyncio.create_task(stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._logger.info("stopping")
-        await self._engine.stop()
-        await self._writer.close()
+        self._stopping = True
+        self._writer.hasten()
+        async with self._reloading:
+            await self._engine.stop()
+        self._writer.close()
         await writing
         server.stop()
         await serving
@@ -122,20 +127,23 @@ class Exporter:
 
     # -- configuration -----------------------------------------------------------------------------------------------------------
 
-    async def _begin(self, config: Config) -> None:
-        """Show what is committed of the configured pools, and start to poll them."""
+    async def _show(self, config: Config) -> None:
+        """Show what is committed of the configured pools by this configuration, and count by it."""
         await self._writer.configure(ledger_settings(config))
-        views: dict[str, PoolView] = {}
+        states = await self._writer.load([pool.id for pool in config.user_pools])
+        # from here to the swap nothing may wait: a commit would be published to views that are about to go
+        views = {pool_id: PoolView(self._presentation(config)) for pool_id in states}
+        for pool_id, view in views.items():
+            view.update(states[pool_id], time.time())
         for pool in config.user_pools:
-            views[pool.id] = PoolView(self._presentation(config))
-            views[pool.id].update(await self._writer.load(pool.id))
             self._instruments.show_pool(pool.name)
-        for pool in self._config.user_pools:
-            if pool.name not in {kept.name for kept in config.user_pools}:
-                self._instruments.hide_pool(pool.name)
         self._config, self._views = config, views
-        self._is_open = True
-        await self._engine.start()
+
+    def _hide_pools_left(self, before: Config) -> None:
+        names = {pool.name for pool in self._config.user_pools}
+        for pool in before.user_pools:
+            if pool.name not in names:
+                self._instruments.hide_pool(pool.name)
 
     def _presentation(self, config: Config) -> Presentation:
         metrics = config.metrics
@@ -165,22 +173,32 @@ class Exporter:
     async def reload(self) -> None:
         """Read the configuration anew and go on with it; a mistake changes nothing. Raises `ReloadError`."""
         async with self._reloading:
+            before = self._config
             try:
                 config = await asyncio.to_thread(self._read_config)
                 self._refuse_what_cannot_change(config)
-            except (ConfigError, ReloadError) as error:
+                await self._show(config)
+            except Exception as error:
                 self._instruments.reloaded(None)
                 self._reload_error = str(error)
                 self._logger.error("the configuration was not reloaded; the one before stays", error=str(error))
                 raise ReloadError(str(error)) from error
-            await self._engine.stop()
-            self._engine = self._new_engine(config)
-            await self._begin(config)
+            await self._poll_by(config)
+            self._hide_pools_left(before)
             self._instruments.reloaded(time.time())
             self._reload_error = None
             self._logger.info("the configuration was reloaded")
 
+    async def _poll_by(self, config: Config) -> None:
+        """Put an engine for this configuration in the place of the one before, once that has ended."""
+        former, engine = self._engine, self._new_engine(config)
+        await former.stop()
+        await engine.start(former.pollers)
+        self._engine = engine
+
     def _refuse_what_cannot_change(self, config: Config) -> None:
+        if self._stopping:
+            raise ReloadError("the exporter is stopping")
         if config.state.path != self._config.state.path:
             raise ReloadError(
                 "state.path cannot change without a restart; put the old path back or restart the exporter"
@@ -193,7 +211,7 @@ class Exporter:
         for pool_id, change in changes.items():
             view = self._views.get(pool_id)
             if view is not None:
-                view.update(change)
+                view.update(change, time.time())
                 self._instruments.committed(names[pool_id], change)
                 self._lags[pool_id] = change.lags[-1] if change.lags else self._lags.get(pool_id, 0.0)
 

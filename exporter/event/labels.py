@@ -3,8 +3,9 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -31,6 +32,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+Label = Callable[[str, str | None], str]
+"""(field, value) -> label"""
+
 _MOST_NEW_VALUES = 10
 _LONGEST_COUNTRY = 80
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,40}")
@@ -52,13 +56,14 @@ class ValueRules:
         """How often each field held a value that is not one of the API's words, since the last `drain`."""
         self._new: dict[str, set[str]] = {}
 
-    def label(self, field: str, value: str | None) -> str:
-        """Return the label of a field's value; absent is `Unknown`."""
+    def label(self, field: str, value: str | None, *, is_new: bool = True) -> str:
+        """Return the label of a field's value; absent is `Unknown`. `is_new`: of an event that was not seen before."""
         if not value:
             return UNKNOWN
         if value in FIELDS[field]:
             return value
-        self.unknown[field] += 1
+        if is_new:
+            self.unknown[field] += 1
         return value if self._accepts(field, value) else OTHER
 
     def drain(self) -> tuple[list[tuple[str, str]], Counter[str]]:
@@ -121,21 +126,21 @@ def _pair(values: Iterable[str]) -> tuple[str, str]:
     return first, second
 
 
-def label_event(event: AuthEvent, rules: ValueRules) -> Labels:
-    """Return what the metrics say of an event."""
-    level, decision = _risk(event.risk, rules)
+def label_event(event: AuthEvent, rules: ValueRules, *, is_new: bool = True) -> Labels:
+    """Return what the metrics say of an event; new values are noticed of one that `is_new`, not at each poll that shows it."""
+    label = partial(rules.label, is_new=is_new)
+    level, decision = _risk(event.risk, label)
     return Labels(
-        event_type=rules.label("event_type", event.event_type),
-        response=rules.label("response", event.response),
+        event_type=label("event_type", event.event_type),
+        response=label("response", event.response),
         risk_level=level,
         risk_decision=decision,
         country=_country(event.context),
         compromised=event.risk is not None and event.risk.compromised_credentials,
         challenges=tuple(
-            (rules.label("challenge", each.name), rules.label("challenge_result", each.response))
-            for each in event.challenges
+            (label("challenge", each.name), label("challenge_result", each.response)) for each in event.challenges
         ),
-        feedback=_feedback(event.feedback, rules),
+        feedback=_feedback(event.feedback, label),
     )
 
 
@@ -146,12 +151,12 @@ def country_label(name: str, mode: Literal["code", "name", "none"]) -> str:
     return (country_code(name) or name) if mode == "code" else name
 
 
-def _risk(risk: Risk | None, rules: ValueRules) -> tuple[str, str]:
+def _risk(risk: Risk | None, label: Label) -> tuple[str, str]:
     """Return (level, decision). A level is left out with `NoRisk`, which is not the same as a risk not known."""
     if risk is None:
         return UNKNOWN, UNKNOWN
-    level = rules.label("risk_level", risk.level) if risk.level else NO_RISK_LEVEL
-    return level, rules.label("risk_decision", risk.decision)
+    level = label("risk_level", risk.level) if risk.level else NO_RISK_LEVEL
+    return level, label("risk_decision", risk.decision)
 
 
 def _country(context: Context | None) -> str:
@@ -159,7 +164,7 @@ def _country(context: Context | None) -> str:
     return UNKNOWN_COUNTRY if name.casefold() in _NO_COUNTRY else name[:_LONGEST_COUNTRY]
 
 
-def _feedback(feedback: Feedback | None, rules: ValueRules) -> tuple[str, str] | None:
+def _feedback(feedback: Feedback | None, label: Label) -> tuple[str, str] | None:
     if feedback is None:
         return None
-    return rules.label("feedback_value", feedback.value), rules.label("feedback_provider", feedback.provider)
+    return label("feedback_value", feedback.value), label("feedback_provider", feedback.provider)

@@ -16,13 +16,14 @@ Ask = Callable[[str | None], Awaitable[EventPage]]
 class Walk:
     """A user's history from now down to known ground, as the API showed it.
 
-    `asked_at` is the time at which the first page was asked for, `depth` how far back the walk was to reach, both in epoch
-    seconds. `events` are oldest first, each id once.
+    `asked_at` and `answered_at` are when the first page was asked for and had, `depth` is how far back the walk was to reach, all
+    in epoch seconds. `events` are oldest first, each id once.
     `first_page_since` is the creation (epoch seconds) of the oldest event in the first page, None where the first page is the
     whole history. `truncated`: the history goes on below `max_pages`. `damaged`: entries that could not be read.
     """
 
     asked_at: float
+    answered_at: float
     depth: float
     events: tuple[AuthEvent, ...]
     first_page: frozenset[str]
@@ -66,14 +67,17 @@ class _Trail:
         return backwards and self.disorder <= tolerance and self.oldest < depth - self.disorder
 
 
-async def walk(ask: Ask, *, asked_at: float, depth: float, max_pages: int, tolerance: float) -> Walk:
+async def walk(
+    ask: Ask, *, clock: Callable[[], float], asked_at: float, depth: float, max_pages: int, tolerance: float
+) -> Walk:
     """Walk from the newest event until everything created at or after `depth` (epoch seconds) has been shown.
 
-    `ask` answers a page for a token. Raises `FetchError` where a page cannot be had or a token comes twice: such a walk says
-    nothing about the ground it did not reach, so nothing of it is used.
+    `ask` answers a page for a token, `clock` gives epoch seconds. Raises `FetchError` where a page cannot be had or a token comes
+    twice: such a walk says nothing about the ground it did not reach, so nothing of it is used.
     """
     trail = _Trail()
     page = first = await ask(None)
+    answered_at = clock()
     trail.add(page)
     for _ in range(max_pages - 1):
         if page.next_token is None or trail.reached(depth, tolerance):
@@ -84,12 +88,14 @@ async def walk(ask: Ask, *, asked_at: float, depth: float, max_pages: int, toler
         page = await ask(page.next_token)
         trail.add(page)
     truncated = page.next_token is not None and not trail.reached(depth, tolerance)
-    return _finished(trail, first, asked_at=asked_at, depth=depth, truncated=truncated)
+    return _finished(trail, first, (asked_at, answered_at), depth=depth, truncated=truncated)
 
 
-def _finished(trail: _Trail, first: EventPage, *, asked_at: float, depth: float, truncated: bool) -> Walk:
+def _finished(trail: _Trail, first: EventPage, at: tuple[float, float], *, depth: float, truncated: bool) -> Walk:
+    asked_at, answered_at = at
     return Walk(
         asked_at=asked_at,
+        answered_at=answered_at,
         depth=depth,
         events=tuple(sorted(trail.events.values(), key=lambda event: event.created)),
         first_page=frozenset(event.event_id for event in first.events),

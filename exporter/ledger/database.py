@@ -29,6 +29,12 @@ CREATE TABLE user (
 );
 CREATE INDEX user_newest ON user (pool, newest_id) WHERE newest_id IS NOT NULL;
 
+-- Newest events of user names until commit `replaced`; kept while a walk that began before it is under way.
+CREATE TABLE former_newest (
+    event_id TEXT NOT NULL, user INTEGER NOT NULL, replaced INTEGER NOT NULL, PRIMARY KEY (event_id, user)
+) WITHOUT ROWID;
+CREATE INDEX former_newest_replaced ON former_newest (replaced);
+
 -- Events that may be shown again and must be known then: rules.Standing in `standing`, labels only while open.
 CREATE TABLE event (
     pool INTEGER NOT NULL, event_id TEXT NOT NULL, user INTEGER NOT NULL, created REAL NOT NULL, standing INTEGER NOT NULL,

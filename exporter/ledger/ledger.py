@@ -120,9 +120,18 @@ class Ledger(Protocol):
         ...
 
     def select(
-        self, pool_id: str, users: Mapping[str, ListedUser], *, complete: bool, now: float, start: StartRule
+        self,
+        pool_id: str,
+        users: Mapping[str, ListedUser],
+        dropped: Callable[[str], bool],
+        *,
+        began: float,
+        start: StartRule,
     ) -> Selection:
-        """Make these the pool's users; where the listing is not `complete`, nobody is dropped."""
+        """Make these the pool's users, and of those before take out whom `dropped` tells to.
+
+        `began` (epoch seconds) is when the discovery of these users began: the moment of their selection. Raises `CommitError`.
+        """
         ...
 
     def lingering(self, pool_id: str, now: float) -> Sequence[str]:

@@ -111,10 +111,23 @@ def judge_walk(walk: Walk, memory: Memory, rules: ValueRules, settings: Settings
     for event in walk.events:
         judge.event(event)
     if not walk.damaged:
-        shown = {event.event_id for event in walk.events}
-        gone = [event for event in memory.open_events if event.event_id not in shown]
-        judgement.updates += _settled(gone, walk.asked_at, settings)
+        judgement.updates += _settled(_gone(walk, memory.open_events, settings), walk.asked_at, settings)
     return judgement
+
+
+def _gone(walk: Walk, open_events: Sequence[KnownEvent], settings: Settings) -> Sequence[KnownEvent]:
+    """Return the open events that a walk should have shown and did not.
+
+    One below a truncated walk may still be there; given up after twice `settle`, it is not walked down to for ever.
+    """
+    shown = {event.event_id for event in walk.events}
+    missing = [event for event in open_events if event.event_id not in shown]
+    if not walk.truncated:
+        return missing
+    since = min((event.created.timestamp() for event in walk.events), default=0.0)
+    return [
+        event for event in missing if event.created >= since or walk.asked_at >= event.created + 2 * settings.settle
+    ]
 
 
 def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement:
@@ -127,31 +140,31 @@ def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement
 def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:
     """Return the ground after a walk; a damaged walk makes nothing known."""
     if walk.damaged:
-        return ground
+        return replace(ground, polled_at=walk.asked_at)
     newest = walk.events[-1] if walk.events else None
     if newest is not None and newest.created.timestamp() >= (ground.newest or 0.0):
         ground = replace(ground, newest=newest.created.timestamp(), newest_id=newest.event_id)
     since = max(ground.first_page_since, walk.first_page_since or 0.0)
     went_deep = walk.depth <= ground.floor
     ground = replace(ground, polled_at=walk.asked_at, first_page_since=since)
-    return _rotated(ground, walk.asked_at, settings.overlap) if went_deep else ground
+    return _rotated(ground, walk, settings.overlap) if went_deep else ground
 
 
-def _rotated(ground: Ground, asked_at: float, overlap: float) -> Ground:
+def _rotated(ground: Ground, walk: Walk, overlap: float) -> Ground:
     """Move known ground up to a mark that is `overlap` old, and set the next mark.
 
-    A mark never lies past the walk that set it. Where the clock was set back the wait begins anew: known ground then moves later
-    than it could, never earlier.
+    A mark never lies past the walk that set it, and its age counts from the first page's answer: younger events may have turned
+    up until then. Where the clock was set back the wait begins anew: known ground then moves later than it could, never earlier.
     """
-    if _waits(ground, asked_at, overlap):
+    if _waits(ground, walk.asked_at, overlap):
         return ground
-    newest = None if ground.newest is None else min(ground.newest, asked_at)
+    newest = None if ground.newest is None else min(ground.newest, walk.asked_at)
     if ground.mark_at is None:
-        return replace(ground, mark=newest, mark_at=asked_at)
-    if asked_at < ground.mark_at:
-        return replace(ground, mark_at=asked_at)
+        return replace(ground, mark=newest, mark_at=walk.answered_at)
+    if walk.asked_at < ground.mark_at:
+        return replace(ground, mark_at=walk.answered_at)
     floor = ground.floor if ground.mark is None else max(ground.floor, ground.mark)
-    return replace(ground, floor=floor, mark=newest, mark_at=asked_at)
+    return replace(ground, floor=floor, mark=newest, mark_at=walk.answered_at)
 
 
 def _waits(ground: Ground, now: float, overlap: float) -> bool:
@@ -204,7 +217,7 @@ class _Judge:
         created = event.created.timestamp()
         if known is None and self._settled_ground(event, created):
             return
-        labels = label_event(event, self._rules)
+        labels = label_event(event, self._rules, is_new=known is None)
         country = self._new_country(labels)
         update = self._judged(event, created, labels, known, country)
         if update is not None:
@@ -215,9 +228,7 @@ class _Judge:
     def _settled_ground(self, event: AuthEvent, created: float) -> bool:
         """Tell whether a forgotten event has nothing left to say: the common case of a page's older part."""
         recent = created > self._walk.asked_at - self._settings.recent_window
-        return not (
-            self._first_walk or recent or self._countable(None, created) or self._awaits_feedback(event, created)
-        )
+        return not (self._first_walk or recent or self._countable(created) or self._awaits_feedback(event, created))
 
     def _judged(
         self, event: AuthEvent, created: float, labels: Labels, known: KnownEvent | None, country: tuple[Increment, ...]
@@ -225,7 +236,7 @@ class _Judge:
         fresh = KnownEvent(event.event_id, created, Standing.UNCOUNTED, feedback=False)
         if known is not None and known.standing is Standing.COUNTED:
             return _seen_again(known, labels)
-        if (known is not None and known.standing is Standing.OPEN) or self._countable(known, created):
+        if (known is not None and known.standing is Standing.OPEN) or self._countable(created):
             return self._counted_or_open(known or fresh, event, labels, country)
         if known is not None:
             return Update(known, labels)
@@ -235,11 +246,11 @@ class _Judge:
             return Update(fresh, labels)
         return None
 
-    def _countable(self, known: KnownEvent | None, created: float) -> bool:
+    def _countable(self, created: float) -> bool:
         """Tell whether an event not counted so far is to be: above known ground, and not judged under another name."""
         if created < max(self._memory.ground.start, self._memory.ground.floor):
             return False
-        return known is not None or not any(alias.knows(created) for alias in self._memory.aliases)
+        return not any(alias.knows(created) for alias in self._memory.aliases)
 
     def _counted_or_open(
         self, known: KnownEvent, event: AuthEvent, labels: Labels, country: tuple[Increment, ...]

@@ -112,7 +112,9 @@ class SeriesBook:
     def release(self, now: float, hold: float) -> None:
         """Show the values of the series whose hold is over."""
         for key, since in self._held_since.items():
-            if now >= since + hold:
+            if now < since:  # the clock was set back
+                self._held_since[key] = now
+            elif now >= since + hold:
                 self._batch[key] = replace(self._view[key], shown=True)
 
     def write(self, connection: sqlite3.Connection, hold: float) -> None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from exporter.ledger.rules import (
 )
 from exporter.ledger.series import Series, SeriesBook, add_all
 
+_NO_POOL = -1  # no row has this id
 _GROUND = "start, floor, mark, mark_at, newest, newest_id, first_page_since, polled_at"
 _EVENT = "event_id, created, standing, feedback, labels"
 
@@ -77,7 +78,7 @@ class SqliteLedger:
 
     def load(self, pool_id: str, now: float) -> PoolState:
         """Return all committed series of a pool, and its events of the recent window and in progress."""
-        pool = self._pool(pool_id)
+        pool = self._pools.get(pool_id, _NO_POOL)
         newest = dict(self._db.execute("SELECT series, max(created) FROM event GROUP BY series"))
         newest |= dict(
             self._db.execute(
@@ -100,7 +101,8 @@ class SqliteLedger:
     def users(self, pool_id: str) -> Sequence[KnownUser]:
         """Return the pool's selected users."""
         rows = self._db.execute(
-            "SELECT name, selected_at, polled_at, found FROM user WHERE pool = ? AND selected", (self._pool(pool_id),)
+            "SELECT name, selected_at, polled_at, found FROM user WHERE pool = ? AND selected",
+            (self._pools.get(pool_id, _NO_POOL),),
         )
         return [KnownUser(name, selected_at, polled_at, bool(found)) for name, selected_at, polled_at, found in rows]
 
@@ -109,24 +111,17 @@ class SqliteLedger:
         rows = self._db.execute(
             "SELECT DISTINCT u.name FROM event e JOIN user u ON u.id = e.user "
             "WHERE e.standing = 0 AND NOT u.selected AND u.pool = ? AND e.created <= ?",
-            (self._pool(pool_id), now - self._settings.settle),
+            (self._pools.get(pool_id, _NO_POOL), now - self._settings.settle),
         )
         return [name for (name,) in rows]
 
     def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
         """Return how far back a walk has to go that begins now."""
-        user, ground = self._user(self._pool(pool_id), username)
+        user, ground = self._user(self._pools[pool_id], username)
         oldest = self._db.execute("SELECT min(created) FROM event WHERE user = ? AND standing = 0", (user,)).fetchone()[
             0
         ]
         return Lookout(reach(ground, oldest, self._settings, now), self._commits)
-
-    def _pool(self, pool_id: str) -> int:
-        if pool_id not in self._pools:
-            with self._transaction():
-                self._db.execute("INSERT INTO pool (pool_id) VALUES (?)", (pool_id,))
-            self._pools[pool_id] = self._db.execute("SELECT id FROM pool WHERE pool_id = ?", (pool_id,)).fetchone()[0]
-        return self._pools[pool_id]
 
     def _user(self, pool: int, username: str) -> tuple[int, Ground]:
         row = self._db.execute(
@@ -154,15 +149,28 @@ class SqliteLedger:
 
     # -- selection -------------------------------------------------------------------------------------------------------------
 
+    def _add_pool(self, pool_id: str) -> int:
+        if pool_id not in self._pools:
+            with self._transaction():
+                self._db.execute("INSERT INTO pool (pool_id) VALUES (?)", (pool_id,))
+            self._pools[pool_id] = self._db.execute("SELECT id FROM pool WHERE pool_id = ?", (pool_id,)).fetchone()[0]
+        return self._pools[pool_id]
+
     def select(
-        self, pool_id: str, users: Mapping[str, ListedUser], *, complete: bool, now: float, start: StartRule
+        self,
+        pool_id: str,
+        users: Mapping[str, ListedUser],
+        dropped: Callable[[str], bool],
+        *,
+        began: float,
+        start: StartRule,
     ) -> Selection:
-        """Make these the pool's users; where the listing is not `complete`, nobody is dropped."""
-        pool = self._pool(pool_id)
-        selected = dict(self._db.execute("SELECT name, selected FROM user WHERE pool = ?", (pool,)))
-        gained = [user for name, user in users.items() if not selected.get(name)]
-        removed = [name for name, chosen in selected.items() if chosen and name not in users] if complete else []
+        """Make these the pool's users, and of those before take out whom `dropped` tells to."""
+        pool = self._add_pool(pool_id)
         with self._transaction():
+            selected = dict(self._db.execute("SELECT name, selected FROM user WHERE pool = ?", (pool,)))
+            gained = [user for name, user in users.items() if not selected.get(name)]
+            removed = [name for name, chosen in selected.items() if chosen and name not in users and dropped(name)]
             discovered = self._db.execute("SELECT discovered FROM pool WHERE id = ?", (pool,)).fetchone()[0]
             self._db.executemany(
                 "UPDATE user SET selected = 0 WHERE pool = ? AND name = ?", ((pool, name) for name in removed)
@@ -170,10 +178,10 @@ class SqliteLedger:
             self._db.executemany(
                 "INSERT INTO user (pool, name, selected, selected_at, start, floor) VALUES (?1, ?2, 1, ?3, ?4, ?4) "
                 "ON CONFLICT (pool, name) DO UPDATE SET selected = 1",
-                ((pool, user.username, now, start(now, _epoch(user), discovered)) for user in gained),
+                ((pool, user.username, began, start(began, _epoch(user), discovered)) for user in gained),
             )
-            if complete and discovered is None:
-                self._db.execute("UPDATE pool SET discovered = ? WHERE id = ?", (now, pool))
+            if discovered is None:
+                self._db.execute("UPDATE pool SET discovered = ? WHERE id = ?", (began, pool))
         return Selection(self._known(pool, [user.username for user in gained]), removed)
 
     def _known(self, pool: int, names: Iterable[str]) -> list[KnownUser]:
@@ -186,8 +194,13 @@ class SqliteLedger:
     def record(self, polls: Sequence[Poll], *, oldest_walk: int, now: float) -> dict[str, PoolState]:
         """Judge and commit polls in one transaction; return what changed by pool id."""
         changes = {poll.pool_id: PoolState() for poll in polls}
+        oldest_walk = min([oldest_walk, *(poll.began for poll in polls)])
         with self._transaction():
-            accepted = [self._record_poll(poll, changes[poll.pool_id], oldest_walk, now) for poll in polls]
+            rules = {pool_id: ValueRules(self._accepted[self._pools[pool_id]]) for pool_id in changes}
+            accepted = [
+                self._record_poll(poll, changes[poll.pool_id], rules[poll.pool_id], oldest_walk, now) for poll in polls
+            ]
+            self._db.execute("DELETE FROM former_newest WHERE replaced <= ?", (oldest_walk,))
             self._commits += 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('commits', ?)", (self._commits,))
             self._book.write(self._db, self._settings.series_hold)
@@ -221,18 +234,17 @@ class SqliteLedger:
         return None if newest is None else float(newest)
 
     def _record_poll(
-        self, poll: Poll, change: PoolState, oldest_walk: int, now: float
+        self, poll: Poll, change: PoolState, rules: ValueRules, oldest_walk: int, now: float
     ) -> tuple[int, Collection[tuple[str, str]]]:
-        pool = self._pool(poll.pool_id)
+        pool = self._pools[poll.pool_id]
         user, ground = self._user(pool, poll.username)
-        rules = ValueRules(self._accepted[pool])
         if poll.walk is None:
             judgement = judge_gone(poll.asked_at, Memory(ground, {}, self._open_events(user)), self._settings)
         else:
             memory = self._memory(pool, user, ground, poll.walk)
             judgement = judge_walk(poll.walk, memory, rules, self._settings)
         self._apply(judgement, poll, pool, user, change, now)
-        self._forget(user, judgement.ground, min(oldest_walk, poll.began), poll.asked_at)
+        self._forget(user, judgement.ground, oldest_walk, poll.asked_at)
         accepted, unknown = rules.drain()
         self._db.executemany(
             "INSERT OR IGNORE INTO accepted_value VALUES (?,?,?)", ((pool, *pair) for pair in accepted)
@@ -251,7 +263,8 @@ class SqliteLedger:
         if not _brings_news(walk, ground, known):
             return Memory(ground, known, open_events)
         aliases = self._db.execute(
-            f"SELECT {_GROUND} FROM user WHERE pool = ? AND id != ? AND newest_id IN (SELECT value FROM json_each(?))",
+            f"SELECT {_GROUND} FROM user WHERE pool = ?1 AND id != ?2 AND (newest_id IN (SELECT value FROM json_each(?3)) "
+            "OR id IN (SELECT user FROM former_newest WHERE event_id IN (SELECT value FROM json_each(?3))))",
             (pool, user, ids),
         )
         countries = self._db.execute("SELECT country FROM country WHERE user = ?", (user,))
@@ -276,27 +289,37 @@ class SqliteLedger:
         self._db.executemany(
             "INSERT OR IGNORE INTO country VALUES (?,?)", ((user, name) for name in judgement.new_countries)
         )
+        self._replace_newest(user, judgement.ground.newest_id)
         ground = judgement.ground
         self._db.execute(
-            "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, newest_id=?, first_page_since=?, polled_at=?, found=? "
-            "WHERE id=?",
+            "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, newest_id=?, first_page_since=?, polled_at=?, "
+            "found = iif(selected, ?, found) WHERE id=?",
             (
                 ground.floor, ground.mark, ground.mark_at, ground.newest, ground.newest_id, ground.first_page_since,
                 ground.polled_at, poll.walk is not None, user,
             ),
         )  # fmt: skip
 
+    def _replace_newest(self, user: int, newest_id: str | None) -> None:
+        """Keep the newest event that is newest no more for walks under way: they began when it was, and may show no newer one."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO former_newest SELECT newest_id, id, ? FROM user WHERE id = ? AND newest_id != ?",
+            (self._commits + 1, user, newest_id),
+        )
+
     def _apply_update(self, update: Update, poll: Poll, pool: int, user: int, change: PoolState, now: float) -> None:
         event, limit = update.event, self._settings.max_series
         was_folded = add_all(self._book, pool, update.increments, limit, (event.event_id, event.created))
         series, _ = self._book.find(pool, EVENTS, events_series(update.labels), limit)
-        user_series, user_folded = self._user_series(update, poll, pool)
-        change.folded += update.counted and (was_folded or user_folded)
         before = self._db.execute(
-            "SELECT user, series, user_series FROM event WHERE pool = ? AND event_id = ?", (pool, event.event_id)
+            "SELECT e.user, u.name, e.series, e.user_series FROM event e JOIN user u ON u.id = e.user "
+            "WHERE e.pool = ? AND e.event_id = ?",
+            (pool, event.event_id),
         ).fetchone()
-        owner = user if before is None else before[0]
-        self._book.touch(series.id, user_series, *(() if before is None else before[1:]))
+        owner, name, *former = (user, poll.username) if before is None else before
+        user_series, user_folded = self._user_series(update, name, pool)
+        change.folded += update.counted and (was_folded or user_folded)
+        self._book.touch(series.id, user_series, *former)
         self._db.execute(
             "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (pool, event_id) DO UPDATE SET "
             "standing=excluded.standing, feedback=excluded.feedback, series=excluded.series, "
@@ -319,11 +342,11 @@ class SqliteLedger:
         if update.counted:
             change.lags.append(max(0.0, now - event.created))
 
-    def _user_series(self, update: Update, poll: Poll, pool: int) -> tuple[int | None, bool]:
+    def _user_series(self, update: Update, name: str, pool: int) -> tuple[int | None, bool]:
         """Return the event's series among those of its user, counted in where the event is counted now, and if it was folded."""
         if not self._settings.per_user:
             return None, False
-        labels = user_events_series(poll.username, update.labels)
+        labels = user_events_series(name, update.labels)
         series, folded = self._book.find(pool, USER_EVENTS, labels, self._settings.max_series)
         if update.counted:
             self._book.add(series, None)

@@ -1,6 +1,7 @@
 """The one writer: polls wait here to be committed together, and what is committed is told on."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,46 +47,55 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._walks: Counter[int] = Counter()
-        self._closing = False
+        self._closing = asyncio.Event()
         self.busy_since: float | None = None
         """Since when (clock) the transaction under way has been going on, None between transactions."""
 
     # -- what pollers ask --------------------------------------------------------------------------------------------------------
 
     async def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
-        """Return how far back a walk has to go that begins now; end it with `record` or `abandon`."""
+        """Return how far back a walk has to go that begins now; end it with `abandon`."""
         lookout = await self._call(self._ledger.look_out, pool_id, username, now)
         self._walks[lookout.began] += 1
         return lookout
 
     def abandon(self, lookout: Lookout) -> None:
-        """End a walk that brought nothing."""
-        self._walks[lookout.began] -= 1
-        if not self._walks[lookout.began]:
-            del self._walks[lookout.began]
+        """End a walk, whatever it brought."""
+        self._end_walk(lookout.began)
+
+    def _end_walk(self, began: int) -> None:
+        self._walks[began] -= 1
+        if not self._walks[began]:
+            del self._walks[began]
 
     async def record(self, poll: Poll) -> None:
         """Return once the poll is on disk and published."""
         done = asyncio.get_running_loop().create_future()
+        self._walks[poll.began] += 1  # until it is written, whatever becomes of who waits for it
         self._queue.put_nowait(_Waiting(poll, done))
         await done
 
-    async def load(self, pool_id: str) -> PoolState:
-        """Return all committed series of a pool, and its events of the recent window and in progress."""
-        return await self._call(self._ledger.load, pool_id, self._clock())
+    async def load(self, pool_ids: Sequence[str]) -> Mapping[str, PoolState]:
+        """Return what `Ledger.load` does of each pool, all as of one commit; later ones are published after the return."""
+        now = self._clock()
+        return await self._call(lambda: {pool_id: self._ledger.load(pool_id, now) for pool_id in pool_ids})
 
     async def users(self, pool_id: str) -> Sequence[KnownUser]:
         """Return the pool's selected users."""
         return await self._call(self._ledger.users, pool_id)
 
     async def select(
-        self, pool_id: str, users: Mapping[str, ListedUser], start: StartRule, *, complete: bool
+        self,
+        pool_id: str,
+        users: Mapping[str, ListedUser],
+        dropped: Callable[[str], bool],
+        *,
+        began: float,
+        start: StartRule,
     ) -> Selection:
-        """Make these the pool's users, and count what users no longer selected left in progress. Raises `CommitError`."""
+        """Make these the pool's users, as `Ledger.select` does, and count what users no longer selected left in progress."""
+        selection = await self._call(lambda: self._ledger.select(pool_id, users, dropped, began=began, start=start))
         now = self._clock()
-        selection = await self._call(
-            lambda: self._ledger.select(pool_id, users, complete=complete, now=now, start=start)
-        )
         for username in await self._call(self._ledger.lingering, pool_id, now):
             lookout = await self.look_out(pool_id, username, now)
             try:
@@ -111,9 +121,13 @@ class Writer:
                 return
             await self._commit(batch)
 
-    async def close(self) -> None:
-        """Have what waits written, and close the ledger; whatever cannot be written now will be polled again."""
-        self._closing = True
+    def hasten(self) -> None:
+        """Give up at once, from now on, what cannot be written: the exporter stops."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """End `run` once what waits is written; whatever cannot be written now will be polled again."""
+        self.hasten()
         self._queue.put_nowait(None)
 
     async def finish(self) -> None:
@@ -131,16 +145,17 @@ class Writer:
         while len(batch) < _BATCH and not self._queue.empty():
             item = self._queue.get_nowait()
             batch += [] if item is None else [item]
-        return batch if batch or not self._closing else None
+        return batch if batch or not self._closing.is_set() else None
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch, trying until it succeeds or the exporter stops."""
         wait = 1.0
         while not await self._attempt(batch):
-            if self._closing:
+            if self._closing.is_set():
                 self._fail(batch, CommitError("stopped while the state could not be written"))
                 return
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _attempt(self, batch: Sequence[_Waiting]) -> bool:
@@ -177,10 +192,12 @@ class Writer:
         polls = [waiting.poll for waiting in batch]
         self._publish(await self._call(lambda: self._ledger.record(polls, oldest_walk=oldest, now=now)))
         for waiting in batch:
+            self._end_walk(waiting.poll.began)
             if not waiting.done.done():
                 waiting.done.set_result(None)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         for waiting in batch:
+            self._end_walk(waiting.poll.began)
             if not waiting.done.done():
                 waiting.done.set_exception(error)

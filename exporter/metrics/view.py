@@ -61,12 +61,13 @@ class PoolView:
         self._open: dict[str, EventState] = {}
         self._recent = _Recent()
 
-    def update(self, change: PoolState) -> None:
-        """Take in what a commit changed."""
+    def update(self, change: PoolState, now: float) -> None:
+        """Take in what a commit changed; `now` is in epoch seconds."""
         for state in change.counters:
             self._update_series(state)
         for event in change.events:
             self._update_event(event)
+        self._recent.expire(now - self._presentation.recent_window)
 
     def _update_series(self, state: CounterState) -> None:
         labels = self._labels.get(state.series)

@@ -5,14 +5,13 @@ from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequen
 
 from exporter.configuration.models import Config, UserPool
 from exporter.fetch.sources import SourceFactory
-from exporter.ledger.ledger import CommitError
 from exporter.schedule.budget import Budget
 from exporter.schedule.policy import FairOrder
 from exporter.schedule.poller import PoolPoller, Stopped, Surroundings, concurrency_for
 from exporter.schedule.status import BudgetStatus, PoolStatus
 
 _LONGEST_NAP = 1.0  # seconds a dispatcher sleeps without a look around
-_RETRY_DISCOVERY = 30.0  # seconds after a discovery that was not complete, while there is no complete one
+_RETRY_DISCOVERY = 30.0  # seconds after a discovery that was not complete, doubled while there is no complete one
 _STUCK_AFTER = 60.0  # seconds without a sign of life
 
 
@@ -42,8 +41,12 @@ class Engine:
         every = {poller.pool.id: poller for dispatcher in self._dispatchers for poller in dispatcher.pollers}
         return [every[pool.id] for pool in self._config.user_pools]
 
-    async def start(self) -> None:
-        """Take up the users known from the state, and begin to discover and to poll."""
+    async def start(self, former: Sequence[PoolPoller] = ()) -> None:
+        """Take up the users known from the state, and begin to discover and to poll; `former` polled before a reload."""
+        before = {poller.pool.id: poller for poller in former}
+        for poller in self.pollers:
+            if poller.pool.id in before:
+                poller.health = before[poller.pool.id].health
         for poller in self.pollers:
             await poller.recall()
         for dispatcher in self._dispatchers:
@@ -62,16 +65,18 @@ class Engine:
 
     async def _discover(self, poller: PoolPoller) -> None:
         interval = self._config.polling.discovery_interval
+        retry = min(interval, _RETRY_DISCOVERY)
         while not self._around.stop.is_set():
             try:
                 await poller.discover()
             except Stopped:
                 return
-            except CommitError as error:
+            except Exception as error:  # noqa: BLE001 - a discovery that failed is made again
                 self._around.logger.error(
-                    "discovered users cannot be kept", user_pool=poller.pool.name, error=str(error)
+                    "discovered users cannot be kept", user_pool=poller.pool.name, error=repr(error)
                 )
-            wait = interval if poller.discovered.is_set() else min(interval, _RETRY_DISCOVERY)
+            wait = interval if poller.discovered.is_set() else retry
+            retry = min(interval, 2 * retry)
             await _wait_for(self._around.stop, wait * self._around.random.uniform(0.9, 1.0))
 
     async def stop(self) -> None:
@@ -153,7 +158,8 @@ class Dispatcher:
             self._wake.clear()
             await _wait_for(self._wake, min(wait, _LONGEST_NAP))
             return
-        await self.budget.acquire()
+        if not await self._token():
+            return
         poller, due = self._next()
         user = (
             None if poller is None or due > self._around.monotonic() else poller.policy.choose(self._around.monotonic())
@@ -163,6 +169,16 @@ class Dispatcher:
             return
         poller.polls += 1
         self._spawn(self._poll(poller, user))
+
+    async def _token(self) -> bool:
+        """Wait for a token, but no longer than until the exporter stops; tell whether there is one."""
+        token, stop = asyncio.ensure_future(self.budget.acquire()), asyncio.ensure_future(self._around.stop.wait())
+        try:
+            await asyncio.wait({token, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return token.done()
+        finally:
+            token.cancel()
+            stop.cancel()
 
     def _next(self) -> tuple[PoolPoller | None, float]:
         """Return the pool whose next user has been due longest, and when that user is due (monotonic)."""

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -36,7 +36,6 @@ _RETRYABLE = frozenset(
 _FIRST_RETRY = 0.25  # seconds, doubled at each attempt
 _LONGEST_RETRY = 5.0
 _POOL_FAULT_WAIT = 60.0  # seconds, the most a user waits after a fault that is not the user's own
-_NOT_FOUND_WAIT = 3600.0  # seconds, the least upper bound between looks for a user who is not there
 _UP = {Outcome.OK: True, Outcome.USER_NOT_FOUND: True}
 _UP_STAYS = frozenset({Outcome.THROTTLED, Outcome.INVALID_PARAMETER})
 _ERRORS_KEPT = 8
@@ -57,6 +56,16 @@ class Surroundings:
     random: random.Random
     logger: FilteringBoundLogger
     stop: asyncio.Event
+
+
+@dataclass(slots=True)
+class PoolHealth:
+    """What the pool's answers have told so far; it outlives a reload."""
+
+    up: bool = False
+    said_down: bool = False
+    threat_protection: str | None = None
+    errors: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=_ERRORS_KEPT))
 
 
 class PoolPoller:
@@ -92,12 +101,10 @@ class PoolPoller:
         self._logger = around.logger.bind(user_pool=pool.name)
         self._threads = ThreadPoolExecutor(concurrency, f"pool-{pool.name}")
         self._numbers = iter(range(1, 2**63))
-        self._up = False
-        self._said_down = False
-        self._threat_protection: str | None = None
+        self.health = PoolHealth()
         self._asks_mode = True
-        self._errors: deque[ErrorStatus] = deque(maxlen=_ERRORS_KEPT)
         self._unmatched: frozenset[str] = frozenset()
+        self._excluded = frozenset(pool.users.exclude)
 
     # -- what the engine asks ----------------------------------------------------------------------------------------------------
 
@@ -125,14 +132,14 @@ class PoolPoller:
             pool_id=self.pool.id,
             region=self.pool.region,
             account=self.budget.account,
-            up=self._up,
+            up=self.health.up,
             users=self.census.by_state,
             oldest_poll=self.census.oldest_poll,
             newest_poll=self.census.newest_poll,
-            threat_protection=self._threat_protection,
+            threat_protection=self.health.threat_protection,
             lag_seconds=None,
             in_progress=0,
-            errors=tuple(self._errors),
+            errors=tuple(self.health.errors),
         )
 
     def close(self) -> None:
@@ -148,9 +155,11 @@ class PoolPoller:
         lookout = await self._around.writer.look_out(self.pool.id, username, asked_at)
         try:
             outcome = await self._poll_from(username, asked_at, lookout)
+            self._note_up(Outcome.OK)
         except FetchError as error:
             outcome = error.outcome
             self._note_error(EVENTS_OPERATION, outcome, str(error))
+            self._note_up(outcome)
         except (Stopped, CommitError):
             self._put_back(username, 0.0)
             return
@@ -162,6 +171,7 @@ class PoolPoller:
         try:
             found = await walk(
                 partial(self._page, username),
+                clock=self._around.clock,
                 asked_at=asked_at,
                 depth=lookout.depth,
                 max_pages=self._polling.max_pages,
@@ -229,22 +239,19 @@ class PoolPoller:
 
     def _learn(self, username: str, outcome: Outcome, asked_at: float) -> None:
         self._around.observer.poll(self.pool.name, outcome)
-        self._note_up(outcome)
         faults = self.census.polled(username, outcome, asked_at)
         self._put_back(username, self._wait(outcome, faults))
 
     def _wait(self, outcome: Outcome, faults: int) -> float:
         """Return how many seconds a user is left alone after a poll."""
         least, longest = self._polling.min_interval, self._polling.max_staleness
-        if outcome is Outcome.USER_NOT_FOUND:
-            longest = max(longest, _NOT_FOUND_WAIT)
-        elif outcome in POOL_FAULTS:
+        if outcome in POOL_FAULTS:
             longest = min(longest, _POOL_FAULT_WAIT)
         return least if not faults else self._backoff(faults - 1, least, max(least, longest))
 
     def _backoff(self, attempt: int, first: float, longest: float) -> float:
         """Return a wait that doubles with each attempt, with some chance in it so that waits do not meet."""
-        return min(first * 2.0 ** min(attempt, 32), longest) * self._around.random.uniform(1.0, 1.1)
+        return min(first * 2.0 ** min(attempt, 32), longest) * self._around.random.uniform(0.9, 1.0)
 
     def _put_back(self, username: str, wait: float) -> None:
         self.policy.returned(username, self._around.monotonic() + wait)
@@ -253,9 +260,12 @@ class PoolPoller:
 
     async def discover(self) -> None:
         """Follow the selectors once; users found are polled from now on, users gone are not."""
+        began = self._around.clock()
         found = await discover(self.pool.users, self._source, self._listing)
         self._tell(found)
-        selection = await self._around.writer.select(self.pool.id, found.users, self._start, complete=found.complete)
+        # who is missing from a listing that broke off may still be selected
+        dropped: Callable[[str], bool] = (lambda _: True) if found.complete else self._excluded.__contains__
+        selection = await self._around.writer.select(self.pool.id, found.users, dropped, began=began, start=self._start)
         self._take_up(selection.added)
         for username in selection.removed:
             self.policy.remove(username)
@@ -281,7 +291,7 @@ class PoolPoller:
         if not self._asks_mode:
             return
         try:
-            self._threat_protection = await self._budgeted(self._source.threat_protection)
+            self.health.threat_protection = await self._budgeted(self._source.threat_protection)
         except FetchError as error:
             self._asks_mode = error.outcome is not Outcome.NOT_AUTHORIZED
 
@@ -310,20 +320,20 @@ class PoolPoller:
     def _note_up(self, outcome: Outcome) -> None:
         if outcome in _UP_STAYS:
             return
-        self._up = _UP.get(outcome, False)
+        self.health.up = _UP.get(outcome, False)
         if outcome is Outcome.THREAT_PROTECTION_OFF:
-            self._threat_protection = "OFF"
-        if self._up and self._said_down:
+            self.health.threat_protection = "OFF"
+        if self.health.up and self.health.said_down:
             self._logger.info("the pool answers again")
-        if not self._up and not self._said_down:
+        if not self.health.up and not self.health.said_down:
             self._logger.warning("the pool does not answer", outcome=outcome.value, error=self._last_error())
-        self._said_down = not self._up
+        self.health.said_down = not self.health.up
 
     def _last_error(self) -> str:
-        return self._errors[-1].message if self._errors else ""
+        return self.health.errors[-1].message if self.health.errors else ""
 
     def _note_error(self, operation: str, outcome: Outcome, message: str) -> None:
-        self._errors.append(ErrorStatus(self._around.clock(), operation, outcome.value, message))
+        self.health.errors.append(ErrorStatus(self._around.clock(), operation, outcome.value, message))
         self._logger.debug("a request failed", operation=operation, outcome=outcome.value, error=message)
 
 

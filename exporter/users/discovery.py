@@ -12,6 +12,9 @@ from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventSource, ListedUser, UserPage
 
+_HOPELESS = frozenset({Outcome.NOT_AUTHORIZED, Outcome.CREDENTIALS, Outcome.CONNECTION, Outcome.TIMEOUT})
+"""Outcomes that the next selector with the same operation would meet too."""
+
 Request = Callable[[str, Callable[[], UserPage]], Awaitable[UserPage]]
 """(operation, call) -> page: makes the call in a worker thread, within the budget."""
 
@@ -34,6 +37,10 @@ class Discovery:
     unmatched: list[str] = field(default_factory=list)
     """Selectors that were followed and name nobody."""
 
+    def fail(self, place: str, error: FetchError) -> None:
+        """Note that a selector could not be followed."""
+        self.failures.append(Failure(place, error.outcome, str(error)))
+
     @property
     def complete(self) -> bool:
         """Tell whether every selector was followed to its end, so that whoever is missing is no longer selected."""
@@ -47,8 +54,14 @@ async def discover(selectors: Selectors, source: EventSource, request: Request) 
         _add(found, selectors, ListedUser(name, None))
     for index, path in enumerate(selectors.files):
         _read(found, selectors, f"files[{index}]", path)
+    refused: dict[str, FetchError] = {}
     for place, operation, page_at in _listings(selectors, source):
-        await _list(found, selectors, place, _pages(operation, page_at, request))
+        if operation in refused:
+            found.fail(place, refused[operation])
+            continue
+        error = await _list(found, selectors, place, _pages(operation, page_at, request))
+        if error is not None and error.outcome in _HOPELESS:
+            refused[operation] = error
     return found
 
 
@@ -88,7 +101,10 @@ def _read(found: Discovery, selectors: Selectors, place: str, path: Path) -> Non
         found.unmatched.append(place)
 
 
-async def _list(found: Discovery, selectors: Selectors, place: str, pages: AsyncIterator[UserPage]) -> None:
+async def _list(
+    found: Discovery, selectors: Selectors, place: str, pages: AsyncIterator[UserPage]
+) -> FetchError | None:
+    """Take in whom a selector lists; return the error that kept it from being followed to its end."""
     listed = 0
     try:
         async for page in pages:
@@ -96,10 +112,11 @@ async def _list(found: Discovery, selectors: Selectors, place: str, pages: Async
             for user in page.users:
                 _add(found, selectors, user)
     except FetchError as error:
-        found.failures.append(Failure(place, error.outcome, str(error)))
-        return
+        found.fail(place, error)
+        return error
     if not listed:
         found.unmatched.append(place)
+    return None
 
 
 async def _pages(operation: str, page_at: PageAt, request: Request) -> AsyncIterator[UserPage]:

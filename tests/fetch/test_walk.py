@@ -38,7 +38,11 @@ class Pages:
 
 def take(pages: Pages, depth: float, max_pages: int = 200, tolerance: float = 600.0) -> Walk:
     """Walk the pages to the end of the walk."""
-    return asyncio.run(walk(pages.ask, asked_at=10_000.0, depth=depth, max_pages=max_pages, tolerance=tolerance))
+    return asyncio.run(
+        walk(
+            pages.ask, clock=lambda: 10_001.0, asked_at=10_000.0, depth=depth, max_pages=max_pages, tolerance=tolerance
+        )
+    )
 
 
 def ids(found: Walk) -> list[str]:
@@ -106,7 +110,7 @@ def test_repeated_token_breaks_off() -> None:
         return EventPage((event(90),), "again")
 
     with pytest.raises(FetchError) as caught:
-        asyncio.run(walk(ask, asked_at=0.0, depth=0.0, max_pages=200, tolerance=0.0))
+        asyncio.run(walk(ask, clock=lambda: 0.0, asked_at=0.0, depth=0.0, max_pages=200, tolerance=0.0))
     assert caught.value.outcome is Outcome.MALFORMED
 
 

@@ -55,7 +55,7 @@ class Scene:
         """Select these users; `created` is the creation of all of them."""
         at = None if created is None else datetime.fromtimestamp(BEGIN + created, UTC)
         users = {name: ListedUser(name, at) for name in names}
-        self.ledger.select(POOL, users, complete=True, now=BEGIN + now, start=start_rule(start))
+        self.ledger.select(POOL, users, lambda _: True, began=BEGIN + now, start=start_rule(start))
 
     def poll(
         self, *events: AuthEvent, now: float, user: str = "alice", gone: bool = False, damaged: int = 0
@@ -64,7 +64,7 @@ class Scene:
         lookout = self.ledger.look_out(POOL, user, BEGIN + now)
         ordered = tuple(sorted(events, key=lambda each: each.created))
         ids = frozenset(each.event_id for each in events)
-        walk = None if gone else Walk(BEGIN + now, lookout.depth, ordered, ids, None, damaged=damaged)
+        walk = None if gone else Walk(BEGIN + now, BEGIN + now, lookout.depth, ordered, ids, None, damaged=damaged)
         poll = Poll(POOL, user, BEGIN + now, lookout.began, walk)
         return self.ledger.record([poll], oldest_walk=lookout.began, now=BEGIN + now)[POOL]
 
@@ -183,7 +183,7 @@ def test_selected_again_goes_on(scene: Scene) -> None:
 def test_incomplete_listing_drops_nobody(scene: Scene) -> None:
     """Where a selector could not be followed, users it may have named stay selected."""
     users = {"bob": ListedUser("bob", None)}
-    selection = scene.ledger.select(POOL, users, complete=False, now=BEGIN, start=start_rule("now"))
+    selection = scene.ledger.select(POOL, users, lambda _: False, began=BEGIN, start=start_rule("now"))
     assert (list(selection.removed), [user.username for user in selection.added]) == ([], ["bob"])
     assert {user.username for user in scene.ledger.users(POOL)} == {"alice", "bob"}
 
@@ -311,12 +311,93 @@ def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
     for now in (10, 5000, 9000, 13_000):
         newer = [auth_event(f"n{now}", now - 5)]
         lookout = scene.ledger.look_out(POOL, "alice", BEGIN + now)
-        walk = Walk(BEGIN + now, lookout.depth, (old, *newer), frozenset({"old", newer[0].event_id}), None)
+        walk = Walk(BEGIN + now, BEGIN + now, lookout.depth, (old, *newer), frozenset({"old", newer[0].event_id}), None)
         scene.ledger.record(
             [Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now
         )
-    late = Walk(BEGIN + 5, begun.depth, (old,), frozenset({"old"}), None)
+    late = Walk(BEGIN + 5, BEGIN + 5, begun.depth, (old,), frozenset({"old"}), None)
     scene.ledger.record(
         [Poll(POOL, "alias", BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001
     )
     assert scene.counts() == {SIGN_IN: 5}
+
+
+def test_created_while_a_listing_failed_starts_at_the_creation(tmp_path: Path) -> None:
+    """The first discovery counts as such though a selector failed: who is created after it began is no old user."""
+    scene = Scene(tmp_path / "state.db")
+    old = {"alice": ListedUser("alice", None)}
+    scene.ledger.select(POOL, old, lambda _: False, began=BEGIN + 100, start=start_rule("now"))
+    scene.select("alice", "carol", now=1300, start="now", created=800)
+    scene.poll(auth_event("c1", 801), auth_event("c2", 900), now=1400, user="carol")
+    assert scene.counts() == {SIGN_IN: 2}
+
+
+def test_excluded_are_dropped_though_a_listing_failed(scene: Scene) -> None:
+    """Whoever is excluded goes, whatever other selectors could not be followed."""
+    scene.select("alice", "svc")
+    selection = scene.ledger.select(POOL, {}, {"svc"}.__contains__, began=BEGIN + 5, start=start_rule("now"))
+    assert selection.removed == ["svc"]
+    assert [user.username for user in scene.ledger.users(POOL)] == ["alice"]
+
+
+def test_new_values_are_ten_in_one_transaction(scene: Scene) -> None:
+    """Polls that are committed together accept ten new values of a field, not ten each."""
+    names = [f"user{number}" for number in range(4)]
+    scene.select(*names)
+    polls = []
+    for place, name in enumerate(names):
+        events = tuple(auth_event(f"{name}-{n}", n, f"Response{place}x{n}") for n in range(8))
+        walk = Walk(BEGIN + 20, BEGIN + 20, 0.0, events, frozenset(), None)
+        polls.append(Poll(POOL, name, BEGIN + 20, 0, walk))
+    scene.ledger.record(polls, oldest_walk=0, now=BEGIN + 20)
+    responses = {labels[1]: value for labels, value in scene.counts().items()}
+    assert len(responses) == 11
+    assert responses["Other"] == 22
+
+
+def test_new_values_are_noticed_once_an_event(scene: Scene) -> None:
+    """A value that is not the API's is noticed of each event once, however often polls show it."""
+    event = auth_event("a", 1, "Strange")
+    assert [scene.poll(event, now=now).unknown_values for now in (10, 20, 30)] == [{"response": 1}, {}, {}]
+
+
+def test_truncated_walk_does_not_settle_what_it_did_not_reach(scene: Scene) -> None:
+    """An open event below a walk that was cut short is not gone; it counts as it stood only after twice `settle`."""
+    scene.poll(auth_event("a", 0, "InProgress"), now=5)
+    lookout = scene.ledger.look_out(POOL, "alice", BEGIN + 1000)
+    for now, expected in ((1000, {}), (1800, {OPEN: 1})):
+        young = (auth_event("b", 500, "Fail"),)
+        walk = Walk(BEGIN + now, BEGIN + now, lookout.depth, young, frozenset({"b"}), None, truncated=True)
+        scene.ledger.record([Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=0, now=BEGIN + now)
+        assert {labels: n for labels, n in scene.counts().items() if labels[1] != "Fail"} == expected
+
+
+def test_per_user_follows_who_was_first(tmp_path: Path) -> None:
+    """An event that two names show belongs to the name that showed it first, whoever was polled last."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, per_user=True))
+    scene.select("alice", "a@x")
+    for name in ("alice", "a@x", "alice"):
+        scene.poll(auth_event("a", 5), now=10, user=name)
+        last = {labels[0]: state.last for labels, state in scene.states(USER_EVENTS).items()}
+        assert last == {"alice": BEGIN + 5}
+
+
+def test_lingering_says_nothing_of_whether_a_user_exists(scene: Scene) -> None:
+    """Who is settled after the deselection, and selected again, is not taken for missing."""
+    scene.poll(auth_event("a", 0, "InProgress"), now=5)
+    scene.select("bob", now=10)
+    scene.poll(now=901, gone=True)
+    scene.select("alice", "bob", now=902)
+    assert {user.username: user.found for user in scene.ledger.users(POOL)} == {"alice": True, "bob": True}
+
+
+def test_hold_survives_a_clock_that_is_set_back(tmp_path: Path) -> None:
+    """A clock set back by a day makes a hold begin anew, and no longer than that."""
+    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene.select("alice")
+    scene.poll(auth_event("a", 0), now=10)
+    for now in (-86_400, -86_350):
+        scene.ledger.release(BEGIN + now)
+        assert scene.counts()[SIGN_IN] == 0
+    scene.ledger.release(BEGIN - 86_340)
+    assert scene.counts()[SIGN_IN] == 1

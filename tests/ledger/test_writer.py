@@ -27,7 +27,7 @@ def poll_of(username: str, began: int, *ids: str) -> Poll:
     """Return a poll that showed these events."""
     at = datetime.fromtimestamp(NOW, UTC)
     events = tuple(AuthEvent(each, at, "SignIn", "Pass", None, (), None, None) for each in ids)
-    return Poll(POOL, username, NOW, began, Walk(NOW, 0.0, events, frozenset(ids), None))
+    return Poll(POOL, username, NOW, began, Walk(NOW, NOW, 0.0, events, frozenset(ids), None))
 
 
 class Stage:
@@ -41,13 +41,17 @@ class Stage:
     async def play(self, scene: Callable[["Stage"], Awaitable[None]]) -> None:
         """Run a scene while the writer writes, then close everything."""
         await self.writer.select(
-            POOL, {name: ListedUser(name, None) for name in "abc"}, start_rule("beginning"), complete=True
+            POOL,
+            {name: ListedUser(name, None) for name in "abc"},
+            lambda _: True,
+            began=NOW,
+            start=start_rule("beginning"),
         )
         writing = asyncio.create_task(self.writer.run())
         try:
             await scene(self)
         finally:
-            await self.writer.close()
+            self.writer.close()
             await writing
             await self.writer.finish()
 
@@ -95,7 +99,7 @@ def test_stop_with_a_full_disk_ends(tmp_path: Path) -> None:
         stage.ledger._db.execute(f"PRAGMA max_page_count = {pages}")
         lost = asyncio.create_task(stage.writer.record(poll_of("b", 0, *(f"b{n}" * 50 for n in range(500)))))
         await asyncio.sleep(0)
-        await stage.writer.close()
+        stage.writer.close()
         with pytest.raises(CommitError):
             await asyncio.wait_for(lost, 30)
 

@@ -86,7 +86,7 @@ class Shown:
     def registry(self, *, instruments: bool = False) -> CollectorRegistry:
         """Return the registry, with the exporter's own counters where asked for."""
         view = PoolView(self.presentation)
-        view.update(self.state)
+        view.update(self.state, NOW)
         registry = exposition.new_registry() if instruments else CollectorRegistry()
         if instruments:
             self._use(Instruments(registry))
@@ -196,7 +196,7 @@ def test_users_are_hashed_or_plain_only_when_asked() -> None:
 def test_recent_events_expire() -> None:
     """Recent events leave the gauges when they are older than the window; what stands at its edge has left."""
     view = PoolView(PLAIN)
-    view.update(committed())
+    view.update(committed(), NOW)
     events, users = view.recent(NOW)
     assert (sum(events.values()), users["SignIn", "Pass", "High", "GB"]) == (3, 1)
     assert sum(view.recent(NOW + 3540)[0].values()) == 1
@@ -206,10 +206,10 @@ def test_recent_events_expire() -> None:
 def test_an_event_that_ends_leaves_in_progress() -> None:
     """An event counts as in progress until a commit says otherwise, however old it is."""
     view = PoolView(PLAIN)
-    view.update(committed())
+    view.update(committed(), NOW)
     view.recent(NOW + 9000)
     assert view.in_progress()["SignUp"] == 1
-    view.update(PoolState(events=[EventState("event-2", NOW - 30, 2, 1, "SignUp", is_open=False)]))
+    view.update(PoolState(events=[EventState("event-2", NOW - 30, 2, 1, "SignUp", is_open=False)]), NOW)
     assert view.in_progress() == {"SignIn": 0, "SignUp": 0, "ForgotPassword": 0, "PasswordChange": 0, "ResendCode": 0}
 
 
