@@ -273,3 +273,65 @@ def test_no_state_is_touched_that_is_not_ours(start: Start, tmp_path: Path) -> N
     assert third.popen.wait(20) == 1
     assert str(state) in third.output
     assert state.read_bytes() == b"my diary" * 100
+
+
+def test_a_reload_keeps_what_the_pool_has_told(town: Town, start: Start) -> None:
+    """Neither `up` nor the users' states nor readiness fall at a reload, though nobody may be polled again for a while."""
+    text = town.config.read_text().replace("min_interval: 1s", "min_interval: 15s")
+    town.config.write_text(text)
+    town.settle("ada")
+    exporter = start("--web.enable-lifecycle")
+    eventually(lambda: exporter.samples("cognito_auth_up") == {(): 1}, "the pool")
+    for _ in range(3):
+        assert _post(exporter.url).status_code == 200
+        assert exporter.samples("cognito_auth_up") == {(): 1}
+        assert exporter.samples("cognito_auth_exporter_users")[("state", "ok"),] == 1
+        assert exporter.get("/-/ready").status_code == 200
+
+
+def test_a_reload_forgets_no_throttling(town: Town, start: Start) -> None:
+    """The budget that throttling has cut is as small after a reload as before."""
+    town.settle("ada")
+    town.faults.inject("throttle")
+    exporter = start("--web.enable-lifecycle")
+    name = "cognito_auth_exporter_request_budget_per_second"
+    eventually(lambda: max(exporter.samples(name).values()) < 60, "the cut")
+    assert _post(exporter.url).status_code == 200
+    assert max(exporter.samples(name).values()) < 100
+
+
+def test_ends_soon_with_a_small_budget(town: Town, start: Start) -> None:
+    """An exporter that waits for a token of a tiny budget ends when it is told to, not when the token comes."""
+    town.config.write_text(town.config.read_text().replace("requests_per_second: 200", "requests_per_second: 0.05"))
+    town.settle("ada", "grace")
+    exporter = start()
+    eventually(lambda: sum(town.simulator.requests.counts.values()) > 0, "the first request")
+    began = time.monotonic()
+    assert exporter.end() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_refused_selectors_are_asked_once_each_discovery(town: Town, start: Start) -> None:
+    """Of many groups that may not be listed one is asked for, and the user selected by name is polled all the same."""
+    town.settle("ada")
+    town.happen("ada", 2)
+    groups = ", ".join(f"group{number}" for number in range(50))
+    town.configure(users=f"usernames: [ada], groups: [{groups}]")
+    town.faults.inject("AccessDeniedException", operation="ListUsersInGroup")
+    exporter = start()
+    eventually(lambda: exporter.total(EVENTS) == 2, "the events")
+    eventually(lambda: town.simulator.requests.counts["ListUsersInGroup"] >= 2, "a second discovery")
+    assert town.simulator.requests.counts["ListUsersInGroup"] < 10
+    assert "users.groups[49]" in exporter.output
+
+
+def test_one_damaged_event_leaves_the_pool_up(town: Town, start: Start) -> None:
+    """A page with an entry that cannot be read is an answer of the pool: its other events count, and `up` stays 1."""
+    town.settle("ada")
+    town.happen("ada", 3)
+    town.faults.inject("no_event_id", username="ada")
+    exporter = start()
+    eventually(lambda: exporter.total(EVENTS) == 2, "the readable events")
+    assert exporter.samples("cognito_auth_up") == {(): 1}
+    town.faults.clear()
+    eventually(lambda: exporter.total(EVENTS) == 3, "the third")
