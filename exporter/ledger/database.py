@@ -87,9 +87,13 @@ def _open_file(path: Path) -> sqlite3.Connection:
     _refuse_foreign(path)
     _refuse_corrupt(path)
     connection = _connect(str(path))
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("BEGIN EXCLUSIVE")
-    connection.execute("COMMIT")
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -1,9 +1,11 @@
 """What becomes of single events: settling, gauges, countries, folding, holding, forgetting. Times in seconds after BEGIN."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +47,13 @@ class Scene:
         self.path, self.settings = path, settings
         self.ledger = SqliteLedger(path, settings, BEGIN)
 
+    def close(self) -> None:
+        """Close the ledger."""
+        self.ledger.close()
+
     def restart(self, now: float = 0.0, settings: Settings | None = None) -> None:
         """Close the ledger and open it again."""
-        self.ledger.close()
+        self.close()
         self.settings = settings or self.settings
         self.ledger = SqliteLedger(self.path, self.settings, BEGIN + now)
 
@@ -87,7 +93,23 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene(tmp_path / "state.db")
     made.select("alice")
     yield made
-    made.ledger.close()
+    made.close()
+
+
+Staged = Callable[..., Scene]
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Iterator[Staged]:
+    """Return a function that makes a scene by settings that differ from the usual ones; it is closed with the test."""
+    with ExitStack() as scenes:
+
+        def stage(**changes: Any) -> Scene:
+            made = Scene(tmp_path / "state.db", replace(SETTINGS, **changes))
+            scenes.callback(made.close)
+            return made
+
+        yield stage
 
 
 SIGN_IN = ("SignIn", "Pass", "None", "France")
@@ -235,9 +257,9 @@ def test_compromised_credentials(scene: Scene) -> None:
     assert scene.counts(COMPROMISED_CREDENTIALS) == {("SignIn", "Fail"): 1}
 
 
-def test_beyond_max_series_country_is_other(tmp_path: Path) -> None:
+def test_beyond_max_series_country_is_other(staged: Staged) -> None:
     """Label sets beyond max_series are folded for good: raising the limit later moves nothing."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, max_series=2))
+    scene = staged(max_series=2)
     scene.select("alice")
     names = ["France", "Peru", "Chad", "Fiji", "Peru"]
     change = scene.poll(*(auth_event(f"e{n}", n, country=name) for n, name in enumerate(names)), now=10)
@@ -248,9 +270,9 @@ def test_beyond_max_series_country_is_other(tmp_path: Path) -> None:
     assert scene.counts() == expected
 
 
-def test_new_series_is_held_at_zero_once(tmp_path: Path) -> None:
+def test_new_series_is_held_at_zero_once(staged: Staged) -> None:
     """A new series stands at 0 for series_hold, then takes its value for good, whatever restarts and clocks do."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene = staged(series_hold=60)
     scene.select("alice")
     scene.poll(auth_event("a", 0), now=10)
     scene.ledger.release(BEGIN + 69)
@@ -265,17 +287,17 @@ def test_new_series_is_held_at_zero_once(tmp_path: Path) -> None:
     assert scene.counts()[SIGN_IN] == 2
 
 
-def test_known_values_are_not_held(tmp_path: Path) -> None:
+def test_known_values_are_not_held(staged: Staged) -> None:
     """Families that stand at zero from the start show a first count at once."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene = staged(series_hold=60)
     scene.select("alice")
     scene.poll(auth_event("a", 0, challenges=(Challenge("Password", "Failure"),)), now=10)
     assert scene.counts(CHALLENGES) == {("Password", "Failure"): 1}
 
 
-def test_per_user_counts(tmp_path: Path) -> None:
+def test_per_user_counts(staged: Staged) -> None:
     """With per_user each user's events are counted apart; users beyond max_series are other."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, per_user=True, max_series=1))
+    scene = staged(per_user=True, max_series=1)
     scene.select("alice", "bob")
     scene.poll(auth_event("a", 0), now=10)
     scene.poll(auth_event("b", 0), now=10, user="bob")
@@ -322,9 +344,9 @@ def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
     assert scene.counts() == {SIGN_IN: 5}
 
 
-def test_created_while_a_listing_failed_starts_at_the_creation(tmp_path: Path) -> None:
+def test_created_while_a_listing_failed_starts_at_the_creation(staged: Staged) -> None:
     """The first discovery counts as such though a selector failed: who is created after it began is no old user."""
-    scene = Scene(tmp_path / "state.db")
+    scene = staged()
     old = {"alice": ListedUser("alice", None)}
     scene.ledger.select(POOL, old, lambda _: False, began=BEGIN + 100, start=start_rule("now"))
     scene.select("alice", "carol", now=1300, start="now", created=800)
@@ -372,9 +394,9 @@ def test_truncated_walk_does_not_settle_what_it_did_not_reach(scene: Scene) -> N
         assert {labels: n for labels, n in scene.counts().items() if labels[1] != "Fail"} == expected
 
 
-def test_per_user_follows_who_was_first(tmp_path: Path) -> None:
+def test_per_user_follows_who_was_first(staged: Staged) -> None:
     """An event that two names show belongs to the name that showed it first, whoever was polled last."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, per_user=True))
+    scene = staged(per_user=True)
     scene.select("alice", "a@x")
     for name in ("alice", "a@x", "alice"):
         scene.poll(auth_event("a", 5), now=10, user=name)
@@ -391,9 +413,9 @@ def test_lingering_says_nothing_of_whether_a_user_exists(scene: Scene) -> None:
     assert {user.username: user.found for user in scene.ledger.users(POOL)} == {"alice": True, "bob": True}
 
 
-def test_hold_survives_a_clock_that_is_set_back(tmp_path: Path) -> None:
+def test_hold_survives_a_clock_that_is_set_back(staged: Staged) -> None:
     """A clock set back by a day makes a hold begin anew, and no longer than that."""
-    scene = Scene(tmp_path / "state.db", replace(SETTINGS, series_hold=60))
+    scene = staged(series_hold=60)
     scene.select("alice")
     scene.poll(auth_event("a", 0), now=10)
     for now in (-86_400, -86_350):
