@@ -1,6 +1,18 @@
-"""`python -m exporter`: the same as `cognito-auth-exporter`."""
+"""`python -m exporter`, and the command `cognito-auth-exporter`."""
 
-from exporter.cli import main
+import os
+import signal
+
+
+def main() -> None:
+    """Run the command; a signal that comes while it is still being loaded ends it as later ones do, without a traceback."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from exporter import cli  # noqa: PLC0415 - it takes a second, and signals may come
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """The running exporter: wires configuration, ledger, polling, metrics and web, and reacts to signals."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import random
@@ -8,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from starlette.applications import Starlette
@@ -82,6 +84,9 @@ class Exporter:
         self._is_open = False
         self._stopping = False
         self._reloading = asyncio.Lock()
+        self._reader = ThreadPoolExecutor(
+            1, "configuration"
+        )  # not asyncio's own, whose threads are waited for at the end
         self._reload_error: str | None = None
         self._registry.register(
             CommittedCollector(
@@ -109,8 +114,9 @@ class Exporter:
         self._logger.info("stopping")
         self._stopping = True
         self._writer.hasten()
-        async with self._reloading:
-            await self._engine.stop()
+        with contextlib.suppress(TimeoutError):  # a reload that cannot read its file is not waited for
+            await asyncio.wait_for(self._reloading.acquire(), self._config.polling.request_timeout)
+        await self._engine.stop()
         self._writer.close()
         await writing
         server.stop()
@@ -175,7 +181,7 @@ class Exporter:
         async with self._reloading:
             before = self._config
             try:
-                config = await asyncio.to_thread(self._read_config)
+                config = await asyncio.get_running_loop().run_in_executor(self._reader, self._read_config)
                 self._refuse_what_cannot_change(config)
                 await self._show(config)
             except Exception as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import os
 import platform
 import socket
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TextIO, get_args
 
 import structlog
 
@@ -31,7 +32,9 @@ OK, FAILED, WRONG_CALL = 0, 1, 2
 
 _DEFAULT_LISTEN = ":10078"
 _EVERYWHERE = frozenset({"::", "0.0.0.0"})  # noqa: S104 - told from other addresses, not listened on
-_MOST_USERS = 1_000_000
+_MOST_USERS = 100_000
+_MOST_SPEED = 1000.0
+_MOST_TRAFFIC = 100_000  # users times speed that one process can simulate and poll
 _NAME = "cognito-auth-exporter"
 _COMMANDS_HELP = """commands:
   check                 find every mistake in the configuration
@@ -42,9 +45,10 @@ _COMMANDS_HELP = """commands:
 
 def main() -> None:
     """Run the command and leave with its exit status, whatever requests AWS may leave hanging."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")
     status = command(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
     if threading.active_count() > 1:
         os._exit(status)
     sys.exit(status)
@@ -141,13 +145,13 @@ def _users(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> float:
+def _speed(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number <= 1_000_000:  # noqa: PLR2004 - and no "inf" or "nan"
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number between 0 and 1000000')
+    if not 0 < number <= _MOST_SPEED:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a speed above 0 and up to {_MOST_SPEED:g}')
     return number
 
 
@@ -172,9 +176,7 @@ def _demo_parser() -> argparse.ArgumentParser:
         "demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind."
     )
     parser.add_argument("--users", type=_users, default=25, metavar="N", help="simulated users (default: %(default)s)")
-    parser.add_argument(
-        "--speed", type=_positive, default=1.0, metavar="X", help="how fast their days go by (default: 1)"
-    )
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="how fast their days go by (default: 1)")
     _add_serving_flags(parser)
     return parser
 
@@ -206,6 +208,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demonstrate(options: argparse.Namespace) -> int:
+    if options.users * options.speed > _MOST_TRAFFIC:
+        return _fail(ValueError(f"--users times --speed may be {_MOST_TRAFFIC} at most"), WRONG_CALL)
     try:
         with Demonstration(options.users, options.speed) as demonstration:
             config = demonstration.config
@@ -246,12 +250,23 @@ def _serve(
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def _fail(error: Exception, status: int) -> int:
-    print(error, file=sys.stderr, flush=True)
+    _print(str(error), sys.stderr)
     return status
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    """Print a line; whoever has closed the stream does not want it."""
+    if stream is None:
+        return
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
+            os.dup2(nowhere.fileno(), stream.fileno())  # else Python tries the unsent rest again at exit
 
 
 _COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {

@@ -1,13 +1,16 @@
 """The command as users and their scripts call it: flags, texts, exit statuses."""
 
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from exporter import __version__
+from tests.conftest import Start
 
 GOOD = "user_pools: [{id: eu-west-1_Ab1, users: {usernames: [alice]}}]\nstate: {path: state.db}\n"
 
@@ -65,6 +68,10 @@ def test_installed_command_is_the_same(tmp_path: Path) -> None:
         (["demo", "--users=0"], "--users"),
         (["demo", "--users=2.5"], "--users"),
         (["demo", "--speed=fast"], "--speed"),
+        (["demo", "--speed=1001"], '"1001" is not a speed above 0 and up to 1000'),
+        (["demo", "--users=1000", "--speed=500"], "--users times --speed may be 100000 at most"),
+        (["check", "--live"], "--live"),
+        (["events", "--username=alice"], "events"),
     ],
 )
 def test_wrong_calls(arguments: list[str], says: str, tmp_path: Path) -> None:
@@ -114,3 +121,31 @@ def test_state_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(GOOD.replace("state.db", "file/state.db"))
     done = run(tmp_path, "--web.listen-address=127.0.0.1:0")
     assert (done.returncode, "state.path" in done.stderr) == (1, True)
+
+
+def test_host_that_is_none(tmp_path: Path) -> None:
+    """An address whose host cannot be a name ends the start with 1."""
+    (tmp_path / "config.yaml").write_text(GOOD)
+    done = run(tmp_path, "--web.listen-address=..:10999")
+    assert (done.returncode, done.stderr) == (1, "cannot listen on ..:10999: not the name of a host\n")
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full", "| true"])
+def test_output_that_nobody_takes(output: str, tmp_path: Path) -> None:
+    """A closed, full or broken standard output changes no exit status and makes no traceback."""
+    (tmp_path / "config.yaml").write_text(GOOD)
+    script = f"set -o pipefail; {sys.executable} -m exporter check {output}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", [0.2, 0.5, 1.0])
+def test_signals_while_it_starts(number: signal.Signals, after: float, start: Start, tmp_path: Path) -> None:
+    """SIGINT and SIGTERM end a start with 0 and without a traceback; SIGHUP does not end it."""
+    (tmp_path / "config.yaml").write_text(GOOD.replace("usernames: [alice]", "all: true"))
+    exporter = start(env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    time.sleep(after)
+    exporter.popen.send_signal(signal.SIGHUP)
+    assert exporter.end(number) == 0
+    assert "Traceback" not in exporter.output

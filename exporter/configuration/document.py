@@ -1,6 +1,6 @@
 """A YAML document and the position of each of its nodes, so that a mistake can be shown where it stands."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from exporter.configuration.errors import ConfigError, Problem
+from exporter.configuration.text_file import read_text
 
 Path_ = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a node."""
@@ -15,6 +16,7 @@ Path_ = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, both from 1."""
 
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogates: no encoding has them
 _MOST_NODES = 1_000_000  # a few aliases of aliases can make a small file grow beyond any memory
 
 
@@ -25,6 +27,8 @@ class Document:
     content: Any
     keys: dict[Path_, Position] = field(default_factory=dict)
     values: dict[Path_, Position] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    """What YAML itself lets pass: keys given twice, characters that are none."""
 
     def position(self, path: Path_, *, of_key: bool = False) -> Position:
         """Return where a value (or its key) stands; for what is not there, where the nearest thing around it stands."""
@@ -45,16 +49,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(file: Path) -> Document:
-    """Read a YAML file. Raises `ConfigError`: it cannot be read, is no YAML, or has a key twice."""
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            [Problem(file, f"cannot be read: {error.strerror}; name another with --config.file")]
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError([Problem(file, "not UTF-8: save the file in that encoding", line)]) from error
+    """Read a YAML file. Raises `ConfigError`: it cannot be read, or it is no YAML that could be used."""
+    text = read_text(file, "name another with --config.file")
     try:
         return _parse(file, text)
     except yaml.MarkedYAMLError as error:
@@ -77,42 +73,41 @@ def _parse(file: Path, text: str) -> Document:
         document = Document(None)
         if node is None:
             return document
-        problems = list(_mark(file, document, node, (), []))
-        if problems:
-            raise ConfigError(problems)
+        _mark(file, document, node, (), [])
         document.content = loader.construct_document(node)
         return document
     finally:
         loader.dispose()
 
 
-def _mark(file: Path, document: Document, node: yaml.Node, path: Path_, around: list[yaml.Node]) -> Iterator[Problem]:
-    """Note where a node and all below it stand; yield what YAML itself lets pass: keys given twice, endless structures."""
+def _mark(file: Path, document: Document, node: yaml.Node, path: Path_, around: list[yaml.Node]) -> None:
+    """Note where a node and all below it stand, and what is wrong there; raises `ConfigError` for a structure without end."""
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     document.values[path] = (line, column)
     if node in around or len(document.values) > _MOST_NODES:
-        yield Problem(file, "an alias makes the document endless: write it out", line, column, path_text(path))
-        return
+        text = "an alias makes the document endless: write it out"
+        raise ConfigError([Problem(file, text, line, column, path_text(path))])
     around.append(node)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _mark(file, document, item, (*path, index), around)
+            _mark(file, document, item, (*path, index), around)
     elif isinstance(node, yaml.MappingNode):
-        yield from _mark_mapping(file, document, node, path, around)
+        _mark_mapping(file, document, node, path, around)
+    elif _NO_CHARACTER.search(node.value):
+        text = "an escape for half a character: write the character itself"
+        document.problems.append(Problem(file, text, line, column, path_text(path)))
     around.pop()
 
 
-def _mark_mapping(
-    file: Path, document: Document, node: yaml.MappingNode, path: Path_, around: list[yaml.Node]
-) -> Iterator[Problem]:
+def _mark_mapping(file: Path, document: Document, node: yaml.MappingNode, path: Path_, around: list[yaml.Node]) -> None:
     for key, value in node.value:
         below = (*path, str(key.value))
         line, column = key.start_mark.line + 1, key.start_mark.column + 1
         if below in document.keys:
-            first = document.keys[below][0]
-            yield Problem(file, f"this key stands in line {first} already", line, column, path_text(below))
+            text = f"this key stands in line {document.keys[below][0]} already"
+            document.problems.append(Problem(file, text, line, column, path_text(below)))
         document.keys.setdefault(below, (line, column))
-        yield from _mark(file, document, value, below, around)
+        _mark(file, document, value, below, around)
 
 
 def path_text(path: Path_) -> str:

@@ -17,4 +17,4 @@ def parse_duration(text: object) -> float:
 
 
 def _quoted(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{value}"' if isinstance(value, str) else "nothing" if value is None else str(value)

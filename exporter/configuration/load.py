@@ -18,7 +18,7 @@ def load(file: Path) -> Config:
     document = read_document(file)
     if document.content is None:
         raise ConfigError([Problem(file, "the file is empty: write user_pools, as in config.example.yaml")])
-    problems = list(_twice(file, document))
+    problems = [*document.problems, *_twice(file, document)]
     try:
         config = Config.model_validate(document.content, context={"folder": file.absolute().parent})
     except ValidationError as error:
@@ -83,12 +83,7 @@ def _wrong_type(wanted: str) -> Callable[[ErrorDetails, Path_], str]:
 
 
 def _not_text(details: ErrorDetails, _: Path_) -> str:
-    shown = _shown(details["input"])
-    return f"{shown} is not a text" + (
-        f': put it in quotes, "{details["input"]}"'
-        if type(details["input"]) in {int, float}
-        else ": put it in quotes as it is to be read"
-    )
+    return f"{_shown(details['input'])} is not a text: put it in quotes as it is to be read"
 
 
 def _bound(words: str, key: str) -> Callable[[ErrorDetails, Path_], str]:

@@ -63,8 +63,8 @@ def _matching(pattern: re.Pattern[str], text: str) -> AfterValidator:
 
 
 def _after(default: str) -> Any:
-    """Return a field that holds a duration by default."""
-    return Field(default_factory=lambda: parse_duration(default), json_schema_extra={"default": default})
+    """Return a field that holds a duration by default, written and validated as in a file."""
+    return Field(default=default, validate_default=True)
 
 
 def _section() -> Any:
@@ -170,11 +170,12 @@ class Credentials(_Model):
     external_id: ExternalId | None = None
     """The external id that the role's trust policy asks for."""
 
-    @model_validator(mode="after")
-    def _belongs_to_a_role(self) -> Self:
-        if self.external_id is not None and self.role_arn is None:
+    @field_validator("external_id")
+    @classmethod
+    def _belongs_to_a_role(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("role_arn", "") is None:
             raise ValueError("external_id means nothing without role_arn")
-        return self
+        return value
 
 
 class Selectors(_Model):
@@ -214,7 +215,7 @@ class UserPool(_Model):
     name: LabelValue = Field(default_factory=lambda data: str(data.get("id", "")))
     """The value of the label `user_pool`; by default the id."""
 
-    region: Region = Field(default_factory=_region_of)
+    region: Region = Field(default_factory=_region_of, validate_default=True)
     """The pool's Region; by default what stands before the `_` of the id."""
 
     endpoint_url: Annotated[StrictStr, AfterValidator(_endpoint)] | None = None
@@ -255,11 +256,12 @@ class Polling(_Model):
             raise ValueError("has to be at least 1s")
         return value
 
-    @model_validator(mode="after")
-    def _intervals_fit(self) -> Self:
-        if self.min_interval > self.max_staleness:
+    @field_validator("min_interval")
+    @classmethod
+    def _fits_staleness(cls, value: float, info: ValidationInfo) -> float:
+        if value > info.data.get("max_staleness", value):
             raise ValueError("min_interval is above max_staleness: nobody could be polled in time")
-        return self
+        return value
 
 
 class Counting(_Model):

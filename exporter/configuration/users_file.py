@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from exporter.configuration.errors import ConfigError, Problem
+from exporter.configuration.text_file import read_text
 
 # botocore's model of Username: 1 to 128 letters, marks, symbols, numbers or punctuation, so no white space
 _USERNAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
@@ -18,13 +19,7 @@ def check_username(name: str) -> str:
 
 def read_users_file(path: Path) -> list[str]:
     """Return the user names in a file, in its order. Raises `ConfigError` with every bad line, or why it cannot be read."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError([Problem(path, f"the users file cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError([Problem(path, "not UTF-8: save the users file in that encoding", line)]) from error
+    text = read_text(path, "it is to hold user names, one a line")
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     names = [(number, name) for number, name in lines if name and not name.startswith("#")]
     problems = [

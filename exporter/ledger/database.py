@@ -82,6 +82,8 @@ def open_database(path: Path | str) -> sqlite3.Connection:
 
 def _open_file(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"{path}: not a regular file; name another in state.path")
     if not path.exists() or path.stat().st_size == 0:
         _create_file(path)
     _refuse_foreign(path)

@@ -48,8 +48,9 @@ class Writer:
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._walks: Counter[int] = Counter()
         self._closing = asyncio.Event()
+        self._closed = False
         self.busy_since: float | None = None
-        """Since when (clock) the transaction under way has been going on, None between transactions."""
+        """Since when (clock) a transaction has been going on or tried again in vain, None between transactions."""
 
     # -- what pollers ask --------------------------------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class Writer:
     def close(self) -> None:
         """End `run` once what waits is written; whatever cannot be written now will be polled again."""
         self.hasten()
+        self._closed = True
         self._queue.put_nowait(None)
 
     async def finish(self) -> None:
@@ -140,12 +142,12 @@ class Writer:
         try:
             first = await asyncio.wait_for(self._queue.get(), _TICK)
         except TimeoutError:
-            return []
+            return None if self._closed else []
         batch = [] if first is None else [first]
         while len(batch) < _BATCH and not self._queue.empty():
             item = self._queue.get_nowait()
             batch += [] if item is None else [item]
-        return batch if batch or not self._closing.is_set() else None
+        return batch if batch or not self._closed else None
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch, trying until it succeeds or the exporter stops."""
@@ -159,7 +161,7 @@ class Writer:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _attempt(self, batch: Sequence[_Waiting]) -> bool:
-        self.busy_since = self._clock()
+        self.busy_since = self.busy_since or self._clock()
         try:
             await self._write(batch)
         except CommitError as error:
@@ -170,8 +172,7 @@ class Writer:
             return False
         except Exception as error:  # noqa: BLE001 - a poll that cannot be judged must not stop the others
             await self._isolate(batch, error)
-        finally:
-            self.busy_since = None
+        self.busy_since = None
         return True
 
     async def _isolate(self, batch: Sequence[_Waiting], error: Exception) -> None:

@@ -174,7 +174,9 @@ class Dispatcher:
         """Wait for a token, but no longer than until the exporter stops; tell whether there is one."""
         token, stop = asyncio.ensure_future(self.budget.acquire()), asyncio.ensure_future(self._around.stop.wait())
         try:
-            await asyncio.wait({token, stop}, return_when=asyncio.FIRST_COMPLETED)
+            while not (token.done() or stop.done()):
+                self.alive_at = self._around.monotonic()
+                await asyncio.wait({token, stop}, timeout=_LONGEST_NAP, return_when=asyncio.FIRST_COMPLETED)
             return token.done()
         finally:
             token.cancel()

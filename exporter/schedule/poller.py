@@ -8,11 +8,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from exporter.configuration.models import Counting, Polling, UserPool
+from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventPage, EventSource, UserPage
 from exporter.fetch.walk import walk
@@ -261,7 +263,7 @@ class PoolPoller:
     async def discover(self) -> None:
         """Follow the selectors once; users found are polled from now on, users gone are not."""
         began = self._around.clock()
-        found = await discover(self.pool.users, self._source, self._listing)
+        found = await discover(self.pool.users, self._source, self._listing, self._read)
         self._tell(found)
         # who is missing from a listing that broke off may still be selected
         dropped: Callable[[str], bool] = (lambda _: True) if found.complete else self._excluded.__contains__
@@ -273,6 +275,9 @@ class PoolPoller:
         if found.complete:
             self.discovered.set()
         await self._ask_mode()
+
+    async def _read(self, path: Path) -> Sequence[str]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read_users_file, path)
 
     async def _listing(self, operation: str, call: Callable[[], UserPage]) -> UserPage:
         """Ask for one page of a listing, trying again where the fault may pass."""

@@ -1,6 +1,6 @@
 """Turns a pool's selectors into users: names and files at once, groups and filters by listing the pool."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Selectors
-from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventSource, ListedUser, UserPage
 
@@ -17,6 +16,9 @@ _HOPELESS = frozenset({Outcome.NOT_AUTHORIZED, Outcome.CREDENTIALS, Outcome.CONN
 
 Request = Callable[[str, Callable[[], UserPage]], Awaitable[UserPage]]
 """(operation, call) -> page: makes the call in a worker thread, within the budget."""
+
+Read = Callable[[Path], Awaitable[Sequence[str]]]
+"""File of user names -> the names, read in a worker thread; raises `ConfigError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,13 @@ class Discovery:
         return not self.failures
 
 
-async def discover(selectors: Selectors, source: EventSource, request: Request) -> Discovery:
+async def discover(selectors: Selectors, source: EventSource, request: Request, read: Read) -> Discovery:
     """Follow every selector of a pool; one that fails does not keep the others from being followed."""
     found = Discovery()
     for name in selectors.usernames:
         _add(found, selectors, ListedUser(name, None))
     for index, path in enumerate(selectors.files):
-        _read(found, selectors, f"files[{index}]", path)
+        await _read(found, selectors, f"files[{index}]", partial(read, path))
     refused: dict[str, FetchError] = {}
     for place, operation, page_at in _listings(selectors, source):
         if operation in refused:
@@ -89,9 +91,11 @@ def _add(found: Discovery, selectors: Selectors, user: ListedUser) -> None:
         found.users[user.username] = user
 
 
-def _read(found: Discovery, selectors: Selectors, place: str, path: Path) -> None:
+async def _read(
+    found: Discovery, selectors: Selectors, place: str, read: Callable[[], Awaitable[Sequence[str]]]
+) -> None:
     try:
-        names = read_users_file(path)
+        names = await read()
     except ConfigError as error:
         found.failures.append(Failure(place, Outcome.OTHER, str(error)))
         return

@@ -62,6 +62,8 @@ def bind(addresses: Iterable[ListenAddress]) -> list[socket.socket]:
 def _listen(address: ListenAddress) -> socket.socket:
     try:
         return _listen_on_host(address) if address.host else _listen_everywhere(address.port)
+    except UnicodeError as error:
+        raise ListenError(f"cannot listen on {address}: not the name of a host") from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ListenError(f"cannot listen on {address}: {reason}") from error

@@ -120,7 +120,7 @@ MISTAKES = [
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: [alice, 123]}",
-        'config.yaml:3:32: user_pools[0].users.usernames[1]: 123 is not a text: put it in quotes, "123"',
+        "config.yaml:3:32: user_pools[0].users.usernames[1]: 123 is not a text: put it in quotes as it is to be read",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: [yes]}",
@@ -140,7 +140,7 @@ MISTAKES = [
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {files: [absent.txt]}",
-        "config.yaml:3:21: user_pools[0].users.files[0]: absent.txt: the users file cannot be read: No such file or directory",
+        "config.yaml:3:21: user_pools[0].users.files[0]: absent.txt: cannot be read: No such file or directory",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {all: 'yes'}",
@@ -152,7 +152,7 @@ MISTAKES = [
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    credentials: {external_id: abc}\n    users: {all: true}",
-        "config.yaml:3:18: user_pools[0].credentials: external_id means nothing without role_arn",
+        "config.yaml:3:32: user_pools[0].credentials.external_id: external_id means nothing without role_arn",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    credentials: {role_arn: reader}\n    users: {all: true}",
@@ -190,9 +190,12 @@ MISTAKES = [
     (f"user_pools: [{POOL}]\npolling: {{min_interval: 0s}}", "polling.min_interval: has to be at least 1s"),
     (
         f"user_pools: [{POOL}]\npolling: {{min_interval: 20m}}",
-        "config.yaml:2:10: polling: min_interval is above max_staleness: nobody could be polled in time",
+        "config.yaml:2:25: polling.min_interval: min_interval is above max_staleness: nobody could be polled in time",
     ),
-    (f"user_pools: [{POOL}]\npolling: {{max_staleness: 5s}}", "polling: min_interval is above max_staleness"),
+    (
+        f"user_pools: [{POOL}]\npolling: {{max_staleness: 5s}}",
+        "config.yaml:2:10: polling.min_interval: min_interval is above max_staleness",
+    ),
     (
         f"user_pools: [{POOL}]\npolling: {{requests_per_second: 0}}",
         "polling.requests_per_second: has to be greater than 0",
@@ -215,6 +218,15 @@ MISTAKES = [
         "event_log.path: the event log is not available in this version",
     ),
     (f"user_pools: [{POOL}]\nmetrics: {{country: null}}", "metrics.country: nothing is none of"),
+    (f"user_pools: [{POOL}]\ncounting: {{settle: }}", "counting.settle: nothing is no duration"),
+    (
+        "user_pools: [{id: -_A, users: {all: true}}]",
+        "user_pools[0].region: not a Region: write it as eu-west-1",
+    ),
+    (
+        'user_pools: [{id: eu-west-1_A, name: "\\ud800", users: {all: true}}]',
+        "config.yaml:1:38: user_pools[0].name: an escape for half a character: write the character itself",
+    ),
     (f"user_pools: [{POOL}]\n1: 2", "config.yaml:2:1: 1: unknown key"),
 ]
 
@@ -231,9 +243,10 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     """Mistakes of all kinds in one file are all told, in the order of the lines."""
     found = read(
         tmp_path,
-        "nonsense: 1\nuser_pools:\n  - id: bad\n    users: {usernames: [1]}\npolling: {max_pages: no}\ncounting: {start: 5}\n",
+        "nonsense: 1\nuser_pools:\n  - id: bad\n    users: {usernames: [1]}\n"
+        "polling: {max_pages: no, max_staleness: 5s}\ncounting: {}\ncounting: {start: 5}\n",
     )
-    assert [line.split(":")[1] for line in found] == ["1", "3", "4", "5", "6"]
+    assert [line.split(":")[1] for line in found] == ["1", "3", "4", "5", "5", "7", "7"]
 
 
 @pytest.mark.parametrize(

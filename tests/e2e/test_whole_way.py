@@ -1,5 +1,6 @@
 """The whole way: a real process against the simulator, from the configuration to /metrics."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -335,3 +336,19 @@ def test_one_damaged_event_leaves_the_pool_up(town: Town, start: Start) -> None:
     assert exporter.samples("cognito_auth_up") == {(): 1}
     town.faults.clear()
     eventually(lambda: exporter.total(EVENTS) == 3, "the third")
+
+
+def test_a_users_file_that_is_no_file_stops_nobody(town: Town, start: Start, tmp_path: Path) -> None:
+    """A users file replaced by a pipe is a selector that cannot be followed: scrapes, polls and the stop go on."""
+    town.settle("ada", "grace")
+    names = tmp_path / "names.txt"
+    names.write_text("ada\n")
+    town.configure(users="files: [names.txt], usernames: [grace]")
+    exporter = start()
+    eventually(lambda: exporter.total("cognito_auth_exporter_users") == 2, "the users")
+    names.unlink()
+    os.mkfifo(names)
+    eventually(lambda: "not a regular file" in exporter.output, "the failure")
+    town.happen("ada", 2)
+    eventually(lambda: exporter.total(EVENTS) == 2, "the events of who was in the file")
+    assert exporter.end() == 0

@@ -107,3 +107,15 @@ def test_memory_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     open_database(":memory:").close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    """A pipe, a device or a folder is named and stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(os.devnull)
+    for path in (pipe, tmp_path / "link", tmp_path):
+        with pytest.raises(LedgerError, match="not a regular file"):
+            open_database(path)
+    assert pipe.is_fifo()
+    assert Path(os.devnull).is_char_device()

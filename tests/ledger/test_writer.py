@@ -128,3 +128,17 @@ def test_abandoned_walks_are_forgotten(tmp_path: Path) -> None:
         assert not stage.writer._walks
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_close_ends_with_a_poll_that_nobody_waits_for(tmp_path: Path) -> None:
+    """A poll still queued at the close is written, and the writing ends, though its poller has gone."""
+
+    async def scene(stage: Stage) -> None:
+        waiting = asyncio.create_task(stage.writer.record(poll_of("a", 0, "a1")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        stage.writer.close()
+
+    stage = Stage(tmp_path / "state.db")
+    asyncio.run(asyncio.wait_for(stage.play(scene), 30))
+    assert stage.shown() == 1
