@@ -87,6 +87,7 @@ class Exporter:
         self._reader = ThreadPoolExecutor(
             1, "configuration"
         )  # not asyncio's own, whose threads are waited for at the end
+        self._reloads: set[asyncio.Future[None]] = set()
         self._reload_error: str | None = None
         self._registry.register(
             CommittedCollector(
@@ -102,13 +103,15 @@ class Exporter:
         """Poll and serve until SIGTERM or SIGINT, then finish what is under way."""
         stop = self._handle_signals()
         server = WebServer(self._web_app())
-        serving = asyncio.create_task(server.serve(list(self._web.sockets)))
-        writing = asyncio.create_task(self._writer.run())
+        async with self._reloading:  # a reload waits until there is something to reload
+            await self._show(self._config)
+            self._is_open = True
+            # only now: a scrape that found no counters yet would make gaps in their graphs
+            serving = asyncio.create_task(server.serve(list(self._web.sockets)))
+            writing = asyncio.create_task(self._writer.run())
+            await self._engine.start()
         where = ", ".join(_address(each) for each in self._web.sockets)
         self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
-        await self._show(self._config)
-        self._is_open = True
-        await self._engine.start()
         ended = {asyncio.create_task(stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._logger.info("stopping")
@@ -168,7 +171,9 @@ class Exporter:
         return Engine(config, self._sources, self._budgets, around)
 
     def _reload_on_signal(self) -> None:
-        self._reload_task = asyncio.ensure_future(self._reload_and_log())
+        task = asyncio.ensure_future(self._reload_and_log())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     async def _reload_and_log(self) -> None:
         try:
