@@ -27,6 +27,7 @@ from exporter.metrics.collector import CommittedCollector
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
 from exporter.schedule.budget import Budget
+from exporter.schedule.clock import WallClock
 from exporter.schedule.engine import Engine
 from exporter.schedule.poller import Surroundings
 from exporter.schedule.status import Status
@@ -80,6 +81,7 @@ class Exporter:
         self._views: dict[str, PoolView] = {}
         self._lags: dict[str, float] = {}
         self._budgets: dict[str, Budget] = {}
+        self._clock = WallClock(time.time, time.monotonic)
         self._engine = self._new_engine(config)
         self._is_open = False
         self._stopping = False
@@ -162,7 +164,7 @@ class Exporter:
         around = Surroundings(
             writer=self._writer,
             observer=self._instruments,
-            clock=time.time,
+            clock=self._clock,
             monotonic=time.monotonic,
             random=random.Random(),  # noqa: S311 - it spreads waits, it guards nothing
             logger=self._logger,

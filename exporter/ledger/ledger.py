@@ -12,6 +12,10 @@ StartRule = Callable[[float, float | None, float | None], float]
 """(moment of selection, creation of the user, first discovery of the pool) -> counting start, all in epoch seconds."""
 
 
+NEVER = float("-inf")
+"""Epoch seconds of what has not happened."""
+
+
 class LedgerError(Exception):
     """The state cannot be opened; the text names the file, what is wrong and how to mend it."""
 
@@ -32,7 +36,8 @@ class Lookout:
 class Poll:
     """What one poll of one user brought: a walk, or None where AWS does not know the user (any more).
 
-    `began` is the `Lookout`'s; `asked_at` (epoch seconds) is when the first page was asked for.
+    `began` is the `Lookout`'s; `asked_at` (epoch seconds) is when the first page was asked for, `clock_set_at` when the clock was
+    last found set.
     """
 
     pool_id: str
@@ -40,6 +45,7 @@ class Poll:
     asked_at: float
     began: int
     walk: Walk | None
+    clock_set_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +144,8 @@ class Ledger(Protocol):
         """Return users no longer selected whose events in progress have had their time to settle."""
         ...
 
-    def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
-        """Return how far back a walk has to go that begins now."""
+    def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
+        """Return how far back a walk has to go that begins now; `clock_set_at` is when the clock was last found set."""
         ...
 
     def record(self, polls: Sequence[Poll], *, oldest_walk: int, now: float) -> dict[str, PoolState]:

@@ -150,6 +150,16 @@ def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:
     return _rotated(ground, walk, settings.overlap) if went_deep else ground
 
 
+def as_of_clock(ground: Ground, clock_set_at: float, now: float) -> Ground:
+    """Return the ground by a clock that was set at `clock_set_at`: the time since a mark from before that is not known.
+
+    Such a mark counts as set at that moment, so that known ground moves later than it could, never earlier.
+    """
+    if ground.mark_at is None or not ground.mark_at < clock_set_at <= now:
+        return ground
+    return replace(ground, mark_at=clock_set_at)
+
+
 def _rotated(ground: Ground, walk: Walk, overlap: float) -> Ground:
     """Move known ground up to a mark that is `overlap` old, and set the next mark.
 

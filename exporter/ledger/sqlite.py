@@ -14,6 +14,7 @@ from exporter.fetch.walk import Walk
 from exporter.ledger.counters import EVENTS, USER_EVENTS, events_series, user_events_series
 from exporter.ledger.database import open_database
 from exporter.ledger.ledger import (
+    NEVER,
     CommitError,
     CounterState,
     EventState,
@@ -32,6 +33,7 @@ from exporter.ledger.rules import (
     Settings,
     Standing,
     Update,
+    as_of_clock,
     judge_gone,
     judge_walk,
     reach,
@@ -115,12 +117,13 @@ class SqliteLedger:
         )
         return [name for (name,) in rows]
 
-    def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
-        """Return how far back a walk has to go that begins now."""
+    def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
+        """Return how far back a walk has to go that begins now; `clock_set_at` is when the clock was last found set."""
         user, ground = self._user(self._pools[pool_id], username)
         oldest = self._db.execute("SELECT min(created) FROM event WHERE user = ? AND standing = 0", (user,)).fetchone()[
             0
         ]
+        ground = as_of_clock(ground, clock_set_at, now)
         return Lookout(reach(ground, oldest, self._settings, now), self._commits)
 
     def _user(self, pool: int, username: str) -> tuple[int, Ground]:
@@ -238,6 +241,7 @@ class SqliteLedger:
     ) -> tuple[int, Collection[tuple[str, str]]]:
         pool = self._pools[poll.pool_id]
         user, ground = self._user(pool, poll.username)
+        ground = as_of_clock(ground, poll.clock_set_at, poll.asked_at)
         if poll.walk is None:
             judgement = judge_gone(poll.asked_at, Memory(ground, {}, self._open_events(user)), self._settings)
         else:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger.ledger import CommitError, KnownUser, Ledger, Lookout, Poll, PoolState, Selection, StartRule
+from exporter.ledger.ledger import NEVER, CommitError, KnownUser, Ledger, Lookout, Poll, PoolState, Selection, StartRule
 from exporter.ledger.rules import Settings
 
 _BATCH = 256  # polls in one transaction
@@ -54,9 +54,9 @@ class Writer:
 
     # -- what pollers ask --------------------------------------------------------------------------------------------------------
 
-    async def look_out(self, pool_id: str, username: str, now: float) -> Lookout:
+    async def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
         """Return how far back a walk has to go that begins now; end it with `abandon`."""
-        lookout = await self._call(self._ledger.look_out, pool_id, username, now)
+        lookout = await self._call(self._ledger.look_out, pool_id, username, now, clock_set_at)
         self._walks[lookout.began] += 1
         return lookout
 

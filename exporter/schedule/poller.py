@@ -22,6 +22,7 @@ from exporter.ledger.ledger import CommitError, KnownUser, Lookout, Poll
 from exporter.ledger.writer import Writer
 from exporter.schedule.budget import Budget
 from exporter.schedule.census import Census
+from exporter.schedule.clock import WallClock
 from exporter.schedule.gate import POOL_FAULTS, Gate
 from exporter.schedule.observer import Observer
 from exporter.schedule.policy import Policy
@@ -49,11 +50,11 @@ class Stopped(Exception):  # noqa: N818 - no error: the end that was asked for
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the pools of one exporter share. `clock` gives epoch seconds, `monotonic` never goes back."""
+    """What the pools of one exporter share; `monotonic` never goes back."""
 
     writer: Writer
     observer: Observer
-    clock: Callable[[], float]
+    clock: WallClock
     monotonic: Callable[[], float]
     random: random.Random
     logger: FilteringBoundLogger
@@ -154,9 +155,10 @@ class PoolPoller:
     async def poll(self, username: str) -> None:
         """Poll one user, for whom a token has been taken; count what is new, and put the user back in line."""
         asked_at = self._around.clock()
-        lookout = await self._around.writer.look_out(self.pool.id, username, asked_at)
+        set_at = self._around.clock.set_at
+        lookout = await self._around.writer.look_out(self.pool.id, username, asked_at, set_at)
         try:
-            outcome = await self._poll_from(username, asked_at, lookout)
+            outcome = await self._poll_from(username, asked_at, set_at, lookout)
             self._note_up(Outcome.OK)
         except FetchError as error:
             outcome = error.outcome
@@ -169,7 +171,7 @@ class PoolPoller:
             self._around.writer.abandon(lookout)
         self._learn(username, outcome, asked_at)
 
-    async def _poll_from(self, username: str, asked_at: float, lookout: Lookout) -> Outcome:
+    async def _poll_from(self, username: str, asked_at: float, set_at: float, lookout: Lookout) -> Outcome:
         try:
             found = await walk(
                 partial(self._page, username),
@@ -183,7 +185,7 @@ class PoolPoller:
             if error.outcome is not Outcome.USER_NOT_FOUND:
                 raise
             found = None
-        await self._around.writer.record(Poll(self.pool.id, username, asked_at, lookout.began, found))
+        await self._around.writer.record(Poll(self.pool.id, username, asked_at, lookout.began, found, set_at))
         if found is None:
             return Outcome.USER_NOT_FOUND
         if found.truncated:

@@ -326,3 +326,16 @@ def test_late_counts_from_the_answer_on() -> None:
         for now in (1062, 1130, 1300, 1500):
             world.poll("alice", now)
         assert world.counted(EVENTS).total() == 2
+
+
+def test_a_clock_set_forward_makes_nothing_late() -> None:
+    """A clock set forward by an hour between two walks does not move known ground: an event seconds late is counted."""
+    step = 3600
+    younger, older = passed(1, 100), Happening(2, 95, 110 + step, 95, True, "France", None)
+    with world_of([younger, older], page_size=60) as world:
+        world.select(["alice"], 0)
+        world.poll("alice", 101)
+        for now in (105 + step, 120 + step, 190 + step, 300 + step):
+            lookout = world.ledger.look_out(POOL, "alice", BEGIN + now, BEGIN + 104 + step)
+            world.record(replace(world.walk("alice", now, lookout), clock_set_at=BEGIN + 104.0 + step), now=now)
+        assert world.counted(EVENTS).total() == 2
