@@ -183,7 +183,7 @@ def _errors(status: Status) -> Html:
 def _error_cells(pool: PoolStatus, error: ErrorStatus, now: float) -> Sequence[Cell]:
     return [
         ("", two_lines(f"{duration(now - error.at)} ago", _time(error.at))),
-        ("", pool.name),
+        ("of-pool", pool.name),
         ("request", two_lines(error.operation, error.outcome)),
         ("", error.message),
         ("advice", ADVICE.get(error.outcome, ADVICE[Outcome.OTHER])),
