@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
@@ -86,9 +85,8 @@ class Exporter:
         self._is_open = False
         self._stopping = False
         self._reloading = asyncio.Lock()
-        self._reader = ThreadPoolExecutor(
-            1, "configuration"
-        )  # not asyncio's own, whose threads are waited for at the end
+        # not asyncio's own threads, which are waited for at the end
+        self._reader = ThreadPoolExecutor(1, "configuration")
         self._reloads: set[asyncio.Future[None]] = set()
         self._reload_error: str | None = None
         self._registry.register(
@@ -104,7 +102,7 @@ class Exporter:
     async def run(self) -> None:
         """Poll and serve until SIGTERM or SIGINT, then finish what is under way."""
         stop = self._handle_signals()
-        server = WebServer(self._web_app())
+        server = self._new_server()
         async with self._reloading:  # a reload waits until there is something to reload
             await self._show(self._config)
             self._is_open = True
@@ -264,8 +262,8 @@ class Exporter:
             return "the state file does not take a transaction"
         return self._engine.stuck
 
-    def _web_app(self) -> Starlette:
-        return create_app(
+    def _new_server(self) -> WebServer:
+        app = create_app(
             expose=lambda wanted: _FORMATS[wanted](self._registry),
             status=self.status,
             stuck=self.stuck,
@@ -274,6 +272,7 @@ class Exporter:
             telemetry_path=self._web.telemetry_path,
             max_requests=self._web.max_requests,
         )
+        return WebServer(app)
 
 
 def _address(listening: socket.socket) -> str:

@@ -10,7 +10,7 @@ import yaml
 from exporter.configuration.errors import ConfigError, Problem
 from exporter.configuration.text_file import read_text
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a node."""
 
 Position = tuple[int, int]
@@ -25,12 +25,12 @@ class Document:
     """The values of a document, and where they stand. `keys` are the positions of keys, `values` those of values."""
 
     content: Any
-    keys: dict[Path_, Position] = field(default_factory=dict)
-    values: dict[Path_, Position] = field(default_factory=dict)
+    keys: dict[KeyPath, Position] = field(default_factory=dict)
+    values: dict[KeyPath, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     """What YAML itself lets pass: keys given twice, characters that are none."""
 
-    def position(self, path: Path_, *, of_key: bool = False) -> Position:
+    def position(self, path: KeyPath, *, of_key: bool = False) -> Position:
         """Return where a value (or its key) stands; for what is not there, where the nearest thing around it stands."""
         if of_key and path in self.keys:
             return self.keys[path]
@@ -80,7 +80,7 @@ def _parse(file: Path, text: str) -> Document:
         loader.dispose()
 
 
-def _mark(file: Path, document: Document, node: yaml.Node, path: Path_, around: list[yaml.Node]) -> None:
+def _mark(file: Path, document: Document, node: yaml.Node, path: KeyPath, around: list[yaml.Node]) -> None:
     """Note where a node and all below it stand, and what is wrong there; raises `ConfigError` for a structure without end."""
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     document.values[path] = (line, column)
@@ -99,7 +99,9 @@ def _mark(file: Path, document: Document, node: yaml.Node, path: Path_, around: 
     around.pop()
 
 
-def _mark_mapping(file: Path, document: Document, node: yaml.MappingNode, path: Path_, around: list[yaml.Node]) -> None:
+def _mark_mapping(
+    file: Path, document: Document, node: yaml.MappingNode, path: KeyPath, around: list[yaml.Node]
+) -> None:
     for key, value in node.value:
         below = (*path, str(key.value))
         line, column = key.start_mark.line + 1, key.start_mark.column + 1
@@ -110,7 +112,7 @@ def _mark_mapping(file: Path, document: Document, node: yaml.MappingNode, path: 
         _mark(file, document, value, below, around)
 
 
-def path_text(path: Path_) -> str:
+def path_text(path: KeyPath) -> str:
     """Return a path as it is shown: `user_pools[0].users.groups[1]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.configuration.document import Document, Path_, path_text, read_document
+from exporter.configuration.document import Document, KeyPath, path_text, read_document
 from exporter.configuration.errors import ConfigError, Problem
 from exporter.configuration.models import Config
 
@@ -54,13 +54,13 @@ def _problem(file: Path, document: Document, details: ErrorDetails) -> Problem:
     return Problem(file, text, line, column, path_text(path))
 
 
-def _unknown_key(_: ErrorDetails, path: Path_) -> str:
+def _unknown_key(_: ErrorDetails, path: KeyPath) -> str:
     known = list(_keys_at(Config, path[:-1]))
     near = difflib.get_close_matches(str(path[-1]), known, 1)
     return "unknown key" + (f': did you mean "{near[0]}"?' if near else f"; known here: {', '.join(known)}")
 
 
-def _keys_at(model: type[BaseModel], path: Path_) -> Iterator[str]:
+def _keys_at(model: type[BaseModel], path: KeyPath) -> Iterator[str]:
     """Yield the keys that a mapping at this path may have."""
     for part in path:
         if isinstance(part, str):
@@ -74,19 +74,19 @@ def _model_in(annotation: Any) -> type[BaseModel]:
     return next(each for each in inner if isinstance(each, type) and issubclass(each, BaseModel))
 
 
-def _not_among(details: ErrorDetails, _: Path_) -> str:
+def _not_among(details: ErrorDetails, _: KeyPath) -> str:
     return f"{_shown(details['input'])} is none of {details['ctx']['expected']}"
 
 
-def _wrong_type(wanted: str) -> Callable[[ErrorDetails, Path_], str]:
+def _wrong_type(wanted: str) -> Callable[[ErrorDetails, KeyPath], str]:
     return lambda details, _: f"{_shown(details['input'])} is not {wanted}"
 
 
-def _not_text(details: ErrorDetails, _: Path_) -> str:
+def _not_text(details: ErrorDetails, _: KeyPath) -> str:
     return f"{_shown(details['input'])} is not a text: put it in quotes as it is to be read"
 
 
-def _bound(words: str, key: str) -> Callable[[ErrorDetails, Path_], str]:
+def _bound(words: str, key: str) -> Callable[[ErrorDetails, KeyPath], str]:
     return lambda details, _: f"has to be {words} {details['ctx'][key]}"
 
 
@@ -103,7 +103,7 @@ def _shown(value: object) -> str:
 _CONSEQUENCES = frozenset({"default_factory_not_called"})
 """Errors that only say that there are others."""
 
-_TEXTS: Mapping[str, Callable[[ErrorDetails, Path_], str]] = {
+_TEXTS: Mapping[str, Callable[[ErrorDetails, KeyPath], str]] = {
     "extra_forbidden": _unknown_key,
     "invalid_key": _unknown_key,
     "missing": lambda *_: "this key is required",

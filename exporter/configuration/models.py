@@ -25,16 +25,12 @@ from exporter.configuration.durations import DURATION, parse_duration
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.users_file import check_username, read_users_file
 
-MEMORY = ":memory:"
-"""The state path that keeps nothing."""
-
 _LONGEST = 3650 * 86_400.0
 _POOL_ID = re.compile(r"[\w-]+_[0-9A-Za-z]+", re.ASCII)  # botocore's model, UserPoolIdType
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _ROLE_ARN = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
-_EXTERNAL_ID = re.compile(
-    r"[\w+=,.@:/-]{2,1224}", re.ASCII
-)  # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 # One attribute, `=` or `^=`, a value in quotes: https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_ListUsers.html
 _FILTER = re.compile(r'\s*[\w:]+\s*\^?=\s*"(?:[^"\\]|\\.)*"\s*', re.DOTALL)
 _LONGEST_FILTER = 256
@@ -62,7 +58,7 @@ def _matching(pattern: re.Pattern[str], text: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _after(default: str) -> Any:
+def _duration_by_default(default: str) -> Any:
     """Return a field that holds a duration by default, written and validated as in a file."""
     return Field(default=default, validate_default=True)
 
@@ -105,7 +101,7 @@ def _readable(path: Path) -> Path:
 
 
 def _state_path(value: object, info: ValidationInfo) -> object:
-    return value if value == MEMORY else _in_folder(value, info)
+    return value if value == ":memory:" else _in_folder(value, info)
 
 
 def _start(value: object) -> object:
@@ -234,16 +230,16 @@ class Polling(_Model):
     requests_per_second: Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)] = 5.0
     """The budget of one AWS account in one Region: all its pools and all requests together."""
 
-    max_staleness: Duration = _after("15m")
+    max_staleness: Duration = _duration_by_default("15m")
     """Nobody waits longer than this for a poll, as far as the budget goes."""
 
-    min_interval: Duration = _after("15s")
+    min_interval: Duration = _duration_by_default("15s")
     """Nobody is polled more often."""
 
-    discovery_interval: Duration = _after("10m")
+    discovery_interval: Duration = _duration_by_default("10m")
     """Files, groups, filters and all are looked up again this often."""
 
-    request_timeout: Duration = _after("10s")
+    request_timeout: Duration = _duration_by_default("10s")
     """How long one request may take."""
 
     max_pages: Annotated[StrictInt, Field(ge=1, le=100_000)] = 200
@@ -270,10 +266,10 @@ class Counting(_Model):
     start: Start = "now"
     """From when on to count for a user first seen: now, beginning, how far back (24h), or an RFC 3339 time."""
 
-    settle: Duration = _after("15m")
+    settle: Duration = _duration_by_default("15m")
     """An event still in progress this long after its creation is counted as InProgress."""
 
-    overlap: Duration = _after("10m")
+    overlap: Duration = _duration_by_default("10m")
     """How late an event may turn up and still be counted."""
 
 
@@ -290,10 +286,10 @@ class Metrics(_Model):
     country: Literal["code", "name", "none"] = "code"
     """The label `country`: an ISO 3166-1 alpha-2 code, the name as Cognito writes it, or none."""
 
-    recent_window: Duration = _after("1h")
+    recent_window: Duration = _duration_by_default("1h")
     """How far back the gauges of recent events look."""
 
-    series_hold: Duration = _after("60s")
+    series_hold: Duration = _duration_by_default("60s")
     """How long a new series stands at 0 before it takes its value; twice the scrape interval or more."""
 
     max_series: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 5000

@@ -88,11 +88,12 @@ async def walk(
         page = await ask(page.next_token)
         trail.add(page)
     truncated = page.next_token is not None and not trail.reached(depth, tolerance)
-    return _finished(trail, first, (asked_at, answered_at), depth=depth, truncated=truncated)
+    return _finished(trail, first, asked_at=asked_at, answered_at=answered_at, depth=depth, truncated=truncated)
 
 
-def _finished(trail: _Trail, first: EventPage, at: tuple[float, float], *, depth: float, truncated: bool) -> Walk:
-    asked_at, answered_at = at
+def _finished(
+    trail: _Trail, first: EventPage, *, asked_at: float, answered_at: float, depth: float, truncated: bool
+) -> Walk:
     return Walk(
         asked_at=asked_at,
         answered_at=answered_at,
