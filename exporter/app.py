@@ -38,6 +38,7 @@ SourcesFor = Callable[[RequestObserver], SourceFactory]
 
 _FORMATS = {ExpositionFormat.TEXT: exposition.text, ExpositionFormat.OPENMETRICS: exposition.openmetrics}
 _LEDGER_STUCK = 120.0  # seconds in one transaction
+_PATIENCE_WITH_RELOAD = 1.0  # seconds, once the engine has ended that it waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +118,20 @@ class Exporter:
         self._logger.info("stopping")
         self._stopping = True
         self._writer.hasten()
-        with contextlib.suppress(TimeoutError):  # a reload that cannot read its file is not waited for
-            await asyncio.wait_for(self._reloading.acquire(), self._config.polling.request_timeout)
         await self._engine.stop()
+        await self._end_reload()
         self._writer.close()
         await writing
         server.stop()
         await serving
         await self._writer.finish()
         self._logger.info("stopped")
+
+    async def _end_reload(self) -> None:
+        """End the engine that a reload under way puts in place; one that cannot read its file is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._reloading.acquire(), _PATIENCE_WITH_RELOAD)
+        await self._engine.stop()
 
     def _handle_signals(self) -> asyncio.Event:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -204,12 +210,16 @@ class Exporter:
         """Put an engine for this configuration in the place of the one before, once that has ended."""
         former, engine = self._engine, self._new_engine(config)
         await former.stop()
+        self._refuse_while_stopping()
         await engine.start(former.pollers)
         self._engine = engine
 
-    def _refuse_what_cannot_change(self, config: Config) -> None:
+    def _refuse_while_stopping(self) -> None:
         if self._stopping:
             raise ReloadError("the exporter is stopping")
+
+    def _refuse_what_cannot_change(self, config: Config) -> None:
+        self._refuse_while_stopping()
         if config.state.path != self._config.state.path:
             raise ReloadError(
                 "state.path cannot change without a restart; put the old path back or restart the exporter"

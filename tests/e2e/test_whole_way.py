@@ -352,3 +352,19 @@ def test_a_users_file_that_is_no_file_stops_nobody(town: Town, start: Start, tmp
     town.happen("ada", 2)
     eventually(lambda: exporter.total(EVENTS) == 2, "the events of who was in the file")
     assert exporter.end() == 0
+
+
+def test_ends_in_time_during_a_reload_while_aws_hangs(town: Town, start: Start) -> None:
+    """A reload that waits for hanging requests does not add its wait to that of the stop."""
+    town.settle("ada", "grace")
+    exporter = start()
+    eventually(lambda: exporter.samples("cognito_auth_up") == {(): 1}, "the pool")
+    town.faults.inject("hang")
+    before = sum(town.simulator.requests.counts.values())
+    eventually(lambda: sum(town.simulator.requests.counts.values()) > before, "a hanging request")
+    exporter.popen.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    began = time.monotonic()
+    assert exporter.end() == 0
+    assert time.monotonic() - began < 2 + 2  # request_timeout + 2 s
+    assert "Traceback" not in exporter.output
