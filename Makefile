@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint check format schema lock clean
+.PHONY: demo test bench lint check format schema lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
 
 test: $(VENV)/dev $(VENV)/ministack ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/dev ## the exporter against boto3 alone, and with many users: one Markdown table
+	$(BIN)/python -m bench $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -28,7 +28,7 @@ from exporter.metrics.view import PoolView, Presentation
 from exporter.schedule.budget import Budget
 from exporter.schedule.clock import WallClock
 from exporter.schedule.engine import Engine
-from exporter.schedule.poller import Surroundings
+from exporter.schedule.requests import Surroundings
 from exporter.schedule.status import Status
 from exporter.web.app import ReloadError, create_app
 from exporter.web.negotiation import ExpositionFormat
@@ -110,9 +110,10 @@ class Exporter:
             # only now: a scrape that found no counters yet would make gaps in their graphs
             serving = asyncio.create_task(server.serve(list(self._web.sockets)))
             writing = asyncio.create_task(self._writer.run())
-            await self._engine.start()
-        where = ", ".join(_address(each) for each in self._web.sockets)
-        self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
+            await self._begin(stop)
+        if not stop.is_set():
+            where = ", ".join(_address(each) for each in self._web.sockets)
+            self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
         ended = {asyncio.create_task(stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._logger.info("stopping")
@@ -126,6 +127,15 @@ class Exporter:
         await serving
         await self._writer.finish()
         self._logger.info("stopped")
+
+    async def _begin(self, stop: asyncio.Event) -> None:
+        """Start the engine, unless the exporter is stopped meanwhile: a million users take a while."""
+        starting, stopped = asyncio.ensure_future(self._engine.start()), asyncio.ensure_future(stop.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            self._engine.interrupt()
+        await starting
+        stopped.cancel()
 
     async def _end_reload(self) -> None:
         """End the engine that a reload under way puts in place; one that cannot read its file is not waited for."""

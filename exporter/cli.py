@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import io
 import os
 import platform
@@ -245,8 +246,19 @@ def _serve(
     exporter = Exporter(
         config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger()
     )
+    _tame_garbage_collector()
     asyncio.run(exporter.run())
     return OK
+
+
+def _tame_garbage_collector() -> None:
+    """Leave what has been imported alone, and look for garbage in cycles less often, of which the exporter makes hardly any.
+
+    Taking in a history of 120,000 events took 58 µs an event, a quarter of it for this (`make bench ARGS=end_to_end`).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _say(text: str) -> None:

@@ -15,7 +15,7 @@ from exporter.configuration.load import load
 from exporter.metrics.families import FAMILIES, Kind
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md", "docs/performance.md"]
 README = (ROOT / "README.md").read_text()
 
 
@@ -65,6 +65,12 @@ def test_metrics_exist() -> None:
         assert named <= names, page
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_left_to_fill_in(page: str) -> None:
+    """No page holds a place that was to be filled in."""
+    assert not re.search(r"@\w+@|TODO|FIXME|XXX", (ROOT / page).read_text())
+
+
 def test_configuration_of_the_readme_is_good(tmp_path: Path) -> None:
     """The README's configuration passes `check`."""
     example = next(block for block in blocks("yaml") if "user_pools" in block)
@@ -99,6 +105,7 @@ def test_lock_pins_what_the_project_asks_for() -> None:
 PLACES = {
     "boto3": "fetch/cognito.py",
     "botocore": "fetch/cognito.py",
+    "pycurl": "fetch/curl.py",
     "sqlite3": "ledger/",
     "prometheus_client": "metrics/",
     "starlette": "web/",

@@ -23,7 +23,7 @@ from pydantic import (
 
 from exporter.configuration.durations import DURATION, parse_duration
 from exporter.configuration.errors import ConfigError
-from exporter.configuration.users_file import check_username, read_users_file
+from exporter.configuration.users_file import check_username, check_users_file
 
 _LONGEST = 3650 * 86_400.0
 _POOL_ID = re.compile(r"[\w-]+_[0-9A-Za-z]+", re.ASCII)  # botocore's model, UserPoolIdType
@@ -94,7 +94,7 @@ def _in_folder(value: object, info: ValidationInfo) -> object:
 
 def _readable(path: Path) -> Path:
     try:
-        read_users_file(path)
+        check_users_file(path)
     except ConfigError as error:
         raise ValueError("; ".join(map(str, error.problems))) from error
     return path

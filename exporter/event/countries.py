@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 import pycountry
 
@@ -97,6 +97,7 @@ _SAME_WORDS = {"st": "saint", "ste": "saint"}
 _SILENT_WORDS = frozenset({"and", "of", "the"})
 
 
+@lru_cache(1024)  # there are some hundred names of countries, and each event has one
 def country_code(name: str) -> str | None:
     """Return the alpha-2 code of a country, given its English name or the code itself; None where there is none."""
     stripped = name.strip()

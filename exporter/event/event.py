@@ -1,19 +1,21 @@
-"""The auth event, typed: every field of `AuthEventType` in the API of Cognito."""
+"""The auth event, typed: every field of `AuthEventType` in the API of Cognito.
 
-from dataclasses import dataclass
+A history has thousands of events, each of four or more of these: a named tuple is made in a quarter of the time of a frozen
+dataclass.
+"""
+
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """One step of a sign-in and its result, as the API writes them (`Password`, `Success`)."""
 
     name: str | None
     response: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
+class Risk(NamedTuple):
     """Cognito's verdict. `level` is absent with `NoRisk` and with `Block` from an always-block address."""
 
     decision: str | None
@@ -21,8 +23,7 @@ class Risk:
     compromised_credentials: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Where the request came from, as Cognito saw it. `city` and `country` may be the string `null`."""
 
     ip_address: str | None
@@ -32,8 +33,7 @@ class Context:
     country: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
+class Feedback(NamedTuple):
     """An administrator's or user's verdict, attached later to an event."""
 
     value: str | None
@@ -41,8 +41,7 @@ class Feedback:
     date: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class AuthEvent:
+class AuthEvent(NamedTuple):
     """One auth event as an answer of `AdminListUserAuthEvents` showed it.
 
     `event_id` is unique within its user pool; `created` is aware, in UTC. Every other field may be absent (None), or hold a

@@ -1,4 +1,4 @@
-"""Turns the answers of the API, as boto3 gives them, into pages: nothing in an answer is taken on trust."""
+"""Turns the answers of the API, as their JSON has them, into pages: nothing in an answer is taken on trust."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ _LONGEST_NAME = 1024  # an EventId is a UUID, a user name has at most 128 charac
 _LONGEST_TOKEN = 131_072  # the model's bound of a NextToken
 _LONGEST_TEXT = 2048
 _MOST_CHALLENGES = 100
+_DATES = (float, int, str, datetime)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # SQLite's JSON ends at NUL, and UTF-8 has no lone surrogates
 _REPLACEMENT = "\ufffd"
 
@@ -26,8 +27,8 @@ def event_page(answer: object, now: datetime) -> EventPage:
     not pass for the end of a history.
     """
     page = _structure(answer, "the answer")
-    entries = _list(page, "AuthEvents")
-    events = tuple(event for entry in entries if (event := _event(entry, now)) is not None)
+    entries, latest = _list(page, "AuthEvents"), now + _CLOCK_ERROR
+    events = tuple([event for entry in entries if (event := _event(entry, latest)) is not None])
     return EventPage(events, _token(page, "NextToken"), damaged=len(entries) - len(events))
 
 
@@ -37,8 +38,8 @@ def user_page(answer: object, token_key: str, now: datetime) -> UserPage:
     Raises `FetchError` (malformed) also where a single user has no usable name: whoever is left out of a listing would
     be taken for no longer selected.
     """
-    page = _structure(answer, "the answer")
-    users = tuple(_user(entry, now) for entry in _list(page, "Users"))
+    page, latest = _structure(answer, "the answer"), now + _CLOCK_ERROR
+    users = tuple(_user(entry, latest) for entry in _list(page, "Users"))
     return UserPage(users, _token(page, token_key))
 
 
@@ -75,68 +76,66 @@ def _token(page: dict[object, object], key: str) -> str | None:
     raise _malformed(key)
 
 
-def _event(entry: object, now: datetime) -> AuthEvent | None:
+def _event(entry: object, latest: datetime) -> AuthEvent | None:
     """Return the event, None where it has no usable id or date."""
     if not isinstance(entry, dict):
         return None
-    event_id, created = entry.get("EventId"), _date(entry.get("CreationDate"), now)
+    get = entry.get
+    event_id, created = get("EventId"), _date(get("CreationDate"), latest)
     if not _is_name(event_id) or created is None:
         return None
     return AuthEvent(
-        event_id=event_id,
-        created=created,
-        event_type=_text(entry.get("EventType")),
-        response=_text(entry.get("EventResponse")),
-        risk=_risk(entry.get("EventRisk")),
-        challenges=_challenges(entry.get("ChallengeResponses")),
-        context=_context(entry.get("EventContextData")),
-        feedback=_feedback(entry.get("EventFeedback"), now),
-    )
+        event_id, created, _text(get("EventType")), _text(get("EventResponse")),
+        _risk(get("EventRisk")), _challenges(get("ChallengeResponses")),
+        _context(get("EventContextData")), _feedback(get("EventFeedback"), latest),
+    )  # fmt: skip
 
 
 def _risk(value: object) -> Risk | None:
     if not isinstance(value, dict):
         return None
-    detected = value.get("CompromisedCredentialsDetected") is True
-    return Risk(_text(value.get("RiskDecision")), _text(value.get("RiskLevel")), detected)
+    get = value.get
+    return Risk(_text(get("RiskDecision")), _text(get("RiskLevel")), get("CompromisedCredentialsDetected") is True)
 
 
 def _challenges(value: object) -> tuple[Challenge, ...]:
     if not isinstance(value, list):
         return ()
-    return tuple(
+    steps = [
         Challenge(_text(step.get("ChallengeName")), _text(step.get("ChallengeResponse")))
         for step in value[:_MOST_CHALLENGES]
         if isinstance(step, dict)
-    )
+    ]
+    return tuple(steps)
 
 
 def _context(value: object) -> Context | None:
     if not isinstance(value, dict):
         return None
+    get = value.get
     return Context(
-        ip_address=_text(value.get("IpAddress")),
-        device_name=_text(value.get("DeviceName")),
-        timezone=_text(value.get("Timezone")),
-        city=_text(value.get("City")),
-        country=_text(value.get("Country")),
+        _text(get("IpAddress")),
+        _text(get("DeviceName")),
+        _text(get("Timezone")),
+        _text(get("City")),
+        _text(get("Country")),
     )
 
 
-def _feedback(value: object, now: datetime) -> Feedback | None:
+def _feedback(value: object, latest: datetime) -> Feedback | None:
     if not isinstance(value, dict):
         return None
     return Feedback(
-        _text(value.get("FeedbackValue")), _text(value.get("Provider")), _date(value.get("FeedbackDate"), now)
+        _text(value.get("FeedbackValue")), _text(value.get("Provider")), _date(value.get("FeedbackDate"), latest)
     )
 
 
-def _user(entry: object, now: datetime) -> ListedUser:
+def _user(entry: object, latest: datetime) -> ListedUser:
     user = _structure(entry, "a listed user")
     username = user.get("Username")
     if not _is_name(username):
         raise _malformed("Username")
-    return ListedUser(username, _date(user.get("UserCreateDate"), now))
+    return ListedUser(username, _date(user.get("UserCreateDate"), latest))
 
 
 def _optional(page: dict[object, object], key: str) -> dict[object, object]:
@@ -146,29 +145,39 @@ def _optional(page: dict[object, object], key: str) -> dict[object, object]:
 
 def _is_name(value: object) -> TypeGuard[str]:
     """Tell whether a value names something. Names are stored and sent as they are: nothing in them is replaced."""
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and not _UNSTORABLE.search(value)
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_NAME
+        and (value.isprintable() or not _UNSTORABLE.search(value))
+    )
 
 
 def _text(value: object) -> str | None:
     """Return a text that can be stored and shown, None where the value is no text or an empty one."""
-    if not isinstance(value, str) or not value:
+    if not value or not isinstance(value, str):
         return None
-    if (
-        len(value) <= _LONGEST_TEXT and value.isprintable()
-    ):  # the usual case, quickly: what is unstorable is unprintable
+    # the usual case, quickly: what is unstorable is unprintable
+    if len(value) <= _LONGEST_TEXT and value.isprintable():
         return value
     return _UNSTORABLE.sub(_REPLACEMENT, value[:_LONGEST_TEXT])
 
 
-def _date(value: object, now: datetime) -> datetime | None:
+def _date(value: object, latest: datetime) -> datetime | None:
     """Return a date in UTC, None where the value is no date on which something can have happened in Cognito.
 
-    A date without a zone is taken for UTC.
+    The API gives seconds since the epoch; other stand-ins give text. A date without a zone is taken for UTC.
     """
-    if not isinstance(value, datetime):
+    if not isinstance(value, _DATES) or isinstance(value, bool):
         return None
     try:
-        date = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        date = _in_utc(value)
     except (ValueError, OverflowError, OSError):
         return None
-    return date if _COGNITO_LAUNCHED <= date <= now + _CLOCK_ERROR else None
+    return date if _COGNITO_LAUNCHED <= date <= latest else None
+
+
+def _in_utc(value: float | str | datetime) -> datetime:
+    if isinstance(value, (float, int)):
+        return datetime.fromtimestamp(value, UTC)
+    date = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

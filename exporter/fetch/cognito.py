@@ -1,9 +1,10 @@
 """The API of Cognito behind boto3: clients, credentials, one HTTP attempt a call, and errors turned into outcomes.
 
-No other module knows boto3, botocore or urllib3.
+No other module knows boto3 or botocore.
 """
 
-import io
+import json
+import os
 import re
 import threading
 import time
@@ -15,9 +16,10 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import boto3
+import botocore
 import botocore.session
 from botocore import xform_name
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSRequest, create_request_object
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, CredentialResolver, DeferredRefreshableCredentials
@@ -30,26 +32,30 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from botocore.httpsession import URLLib3Session
+from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.loaders import Loader, create_loader
-from botocore.utils import parse_timestamp
-from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
-from urllib3.response import BaseHTTPResponse, HTTPResponse
+from botocore.model import OperationModel
+from botocore.parsers import create_parser
+from botocore.signers import RequestSigner
+from botocore.utils import get_environ_proxies
 
 from exporter import __version__
 from exporter.fetch.answer import event_page, protection_mode, user_page
+from exporter.fetch.curl import Answer, Curl, NoAnswer
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage, UserPage
+from exporter.fetch.source import FULL_PAGE, EventPage, UserPage
 
 _T = TypeVar("_T")
 
 OnRequest = Callable[[str, Outcome, float], None]
 """(operation, outcome, seconds): hears of each HTTP attempt once it has ended, in the thread that made it."""
 
-_PAGE = 60  # the most that AdminListUserAuthEvents, ListUsers and ListUsersInGroup give at once
-_MOST_BYTES = 16 * 2**20  # a page of 60 events has some 30 kB
-_CHUNK = 64 * 1024
+_USER_AGENT = f"cognito-auth-exporter/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
+_CLIENT_CONFIG = Config(
+    retries={"total_max_attempts": 1, "mode": "standard"},  # a hidden retry would spend quota that no budget sees
+    user_agent=_USER_AGENT,  # put together anew for each request otherwise, for 0.01 ms
+    parameter_validation=False,  # 0.01 ms for each request too; `CognitoSource._call` checks what could be wrong
+)
 _SERVER_FAULT = HTTPStatus.INTERNAL_SERVER_ERROR
 _ASSUME_ROLE = "AssumeRole"
 _ROLE_SESSION_NAME = "cognito-auth-exporter"
@@ -93,11 +99,11 @@ _CODES: Mapping[str, Outcome] = {
     for code in codes
 }
 
-# The first class that fits tells; botocore's and urllib3's timeouts are connection errors too.
+# What befalls boto3's own look-up of credentials. The first class that fits tells: timeouts are connection errors too.
 _CLASSES: tuple[tuple[tuple[type[Exception], ...], Outcome], ...] = (
     ((ParamValidationError,), Outcome.INVALID_PARAMETER),
-    ((ConnectTimeoutError, ReadTimeoutError, Urllib3TimeoutError), Outcome.TIMEOUT),
-    ((BotoConnectionError, HTTPClientError, HTTPError), Outcome.CONNECTION),
+    ((ConnectTimeoutError, ReadTimeoutError), Outcome.TIMEOUT),
+    ((BotoConnectionError, HTTPClientError), Outcome.CONNECTION),
 )
 
 # What stops a request before it is sent, and is none of the above, is this machine's set-up: a profile that is missing,
@@ -161,13 +167,12 @@ class CognitoSource:
         region: str,
         on_request: OnRequest,
         request_timeout: float,
-        connections: int,
         endpoint_url: str | None = None,
         identity: Identity | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what the configuration says; `request_timeout` in seconds, `connections` how many are kept open.
+        """Take what the configuration says; `request_timeout`, in seconds, bounds each request and its answer.
 
         `clock` gives epoch seconds, `monotonic` never goes back.
         """
@@ -175,7 +180,7 @@ class CognitoSource:
         self._region = region
         self._endpoint_url = endpoint_url
         self._identity = identity or Identity()
-        self._config = _client_config(request_timeout, connections, direct=self._identity.static is not None)
+        self._direct = self._identity.static is not None
         self._timeout = request_timeout
         self._on_request = on_request
         self._clock = clock
@@ -186,19 +191,19 @@ class CognitoSource:
 
     # -- the protocol --------------------------------------------------------------------------------------------------
 
-    def auth_events(self, username: str, token: str | None) -> EventPage:
-        """Return the page at `token` (the first, newest one for None) of the user's history, 60 events at most."""
-        parameters = {"Username": username, "MaxResults": _PAGE, "NextToken": token}
+    def auth_events(self, username: str, token: str | None, limit: int = FULL_PAGE) -> EventPage:
+        """Return the page at `token` (the first, newest one for None) of the user's history: `limit` events, 60 at most."""
+        parameters = {"Username": username, "MaxResults": limit, "NextToken": token}
         return self._call("AdminListUserAuthEvents", parameters, lambda answer: event_page(answer, self._now()))
 
     def users(self, filter_expression: str | None, token: str | None) -> UserPage:
         """Return a page of all users of the pool, or of those that the ListUsers filter expression matches."""
-        parameters = {"Filter": filter_expression, "Limit": _PAGE, "PaginationToken": token}
+        parameters = {"Filter": filter_expression, "Limit": FULL_PAGE, "PaginationToken": token}
         return self._call("ListUsers", parameters, lambda answer: user_page(answer, "PaginationToken", self._now()))
 
     def users_in_group(self, group: str, token: str | None) -> UserPage:
         """Return a page of the members of a group."""
-        parameters = {"GroupName": group, "Limit": _PAGE, "NextToken": token}
+        parameters = {"GroupName": group, "Limit": FULL_PAGE, "NextToken": token}
         return self._call("ListUsersInGroup", parameters, lambda answer: user_page(answer, "NextToken", self._now()))
 
     def threat_protection(self) -> str | None:
@@ -221,6 +226,8 @@ class CognitoSource:
         given = {name: value for name, value in parameters.items() if value is not None}
 
         def call() -> _T:
+            if "" in given.values():  # all that botocore's own validation could find here
+                raise FetchError(Outcome.INVALID_PARAMETER, f"{operation}: {_SENTENCES[Outcome.INVALID_PARAMETER]}")
             client = self._thread.exchange.client = self._connected()
             return parse(getattr(client, xform_name(operation))(UserPoolId=self._pool_id, **given))
 
@@ -260,13 +267,10 @@ class CognitoSource:
 
     def _new_client(self) -> BaseClient:
         session = self._session()
-        # Numbers that are dates come as such here, and one bad date is one damaged event: botocore's own parser gives
-        # dates in the machine's zone, and refuses the whole page.
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc)
         client: BaseClient = boto3.Session(botocore_session=session).client(
-            "cognito-idp", region_name=self._region, endpoint_url=self._endpoint_url, config=self._config
+            "cognito-idp", region_name=self._region, endpoint_url=self._endpoint_url, config=_CLIENT_CONFIG
         )
-        return self._guarded(client)
+        return self._guarded(client, session)
 
     def _session(self) -> botocore.session.Session:
         """Return a new session that has the credentials of the identity, or finds them when they are first needed."""
@@ -278,38 +282,49 @@ class CognitoSource:
         session = _new_session(identity.profile)
         return session if identity.role_arn is None else self._role_session(identity.role_arn, session)
 
-    def _guarded(self, client: BaseClient) -> BaseClient:
-        """Put a client's requests under the bounds that botocore lacks: a size of the answer, a time for all of it."""
-        http = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001 - no public way leads there
-        client.meta.events.register("before-send", partial(self._send, http))  # type: ignore[arg-type]
+    def _guarded(self, client: BaseClient, session: botocore.session.Session) -> BaseClient:
+        """Take a client's requests over once they are built: under bounds that botocore lacks, and at a lower price."""
+        curl = self._new_curl(client.meta.endpoint_url, session)
+        # No public way leads to what the client closes; its own connections have never been used.
+        client._endpoint.http_session = curl  # type: ignore[attr-defined]  # noqa: SLF001
+        client.meta.events.register_last("before-call", partial(self._exchanged, curl))  # type: ignore[arg-type]
         return client
 
-    def _send(self, http: URLLib3Session, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        """Send a request in botocore's stead (its `before-send` event) and read the answer within bounds."""
+    def _new_curl(self, url: str, session: botocore.session.Session) -> Curl:
+        """Return what trusts whom botocore would, and goes by the proxy that it would go by."""
+        proxies = {} if self._direct else get_environ_proxies(url)
+        proxy = ProxyConfiguration(proxies).proxy_url_for(url)
+        bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
+        return Curl(timeout=self._timeout, ca_file=str(bundle), proxy=proxy)
+
+    def _exchanged(
+        self,
+        curl: Curl,
+        *,
+        model: OperationModel,
+        params: Mapping[str, Any],
+        request_signer: RequestSigner,
+        **_: object,
+    ) -> tuple[Answer, Any]:
+        """Sign a request, send it and read the answer, in botocore's stead: its `before-call` event, which may answer.
+
+        What botocore does itself from here on is for retries, streams, shapes, and those who listen at its other events;
+        it took 0.1 ms of a call's 0.6 ms of processor time, and 0.9 of 2.0 where a page has 60 events.
+        """
+        request = create_request_object(params)
+        request_signer.sign(model.name, request)
+        answer = self._send(curl, request)
+        return answer, _content(model, answer)
+
+    def _send(self, curl: Curl, request: AWSRequest) -> Answer:
+        # JSON is bytes already; to prepare a request takes 0.02 ms, most of it for headers that forget upper and lower case
+        body = request.data if isinstance(request.data, bytes) else _bytes(request.prepare().body)
+        headers = {name: _bytes(value) for name, value in request.headers.items()}
         exchange = self._thread.exchange
         exchange.sent = self._monotonic()
-        request.stream_output = True  # botocore leaves the body to us
-        response = http.send(request)
-        try:
-            body = self._read(response.raw, exchange.sent + self._timeout)
-        except BaseException:
-            response.raw.close()
-            raise
-        exchange.status = response.status_code
-        raw = HTTPResponse(io.BytesIO(body), preload_content=False)
-        return AWSResponse(response.url, response.status_code, response.headers, raw)  # type: ignore[arg-type]
-
-    def _read(self, raw: BaseHTTPResponse, deadline: float) -> bytes:
-        body = bytearray()
-        while chunk := raw.read1(_CHUNK):
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                raise FetchError(Outcome.MALFORMED, f"an answer of more than {_MOST_BYTES} bytes")
-            if self._monotonic() > deadline:
-                raise Urllib3TimeoutError
-        if raw.length_remaining:
-            raise ProtocolError
-        return bytes(body)
+        answer = curl.post(str(request.url), body, headers)
+        exchange.status = answer.status_code
+        return answer
 
     # -- the role ------------------------------------------------------------------------------------------------------
 
@@ -324,8 +339,8 @@ class CognitoSource:
 
     def _role_keys(self, source: botocore.session.Session, role: Mapping[str, str]) -> dict[str, str]:
         def call() -> dict[str, str]:
-            client = source.create_client("sts", region_name=self._region, config=self._config)
-            keys = self._guarded(client).assume_role(**role)["Credentials"]  # type: ignore[attr-defined]
+            client = source.create_client("sts", region_name=self._region, config=_CLIENT_CONFIG)
+            keys = self._guarded(client, source).assume_role(**role)["Credentials"]  # type: ignore[attr-defined]
             client.close()
             return {
                 "access_key": keys["AccessKeyId"],
@@ -383,24 +398,24 @@ def _new_session(profile: str | None, **more: Any) -> botocore.session.Session:
     return session
 
 
-def _client_config(request_timeout: float, connections: int, *, direct: bool) -> Config:
-    return Config(
-        connect_timeout=request_timeout,
-        read_timeout=request_timeout,
-        max_pool_connections=connections,
-        retries={"total_max_attempts": 1, "mode": "standard"},  # a hidden retry would spend quota that no budget sees
-        tcp_keepalive=True,
-        proxies={} if direct else None,  # None takes those of the environment
-        user_agent_extra=f"cognito-auth-exporter/{__version__}",
-    )
+# -- the exchange ------------------------------------------------------------------------------------------------------
 
 
-def _utc(value: Any) -> datetime | None:
-    """Return the date that a JSON value is, in UTC; None for what is none."""
-    try:
-        return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else parse_timestamp(value)
-    except (ValueError, TypeError, ArithmeticError, OSError, RuntimeError):
-        return None
+def _bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _content(model: OperationModel, answer: Answer) -> Any:
+    """Return what an answer holds: JSON as it is, whose kinds and dates `answer` checks; the rest as botocore reads it.
+
+    botocore's own walk along the shapes takes most of that 0.9 ms, and refuses a page for one entry.
+    """
+    protocol = model.service_model.resolved_protocol
+    if protocol == "json" and answer.status_code == HTTPStatus.OK:
+        return json.loads(answer.body)
+    # Of an error's head these protocols read the id of the request, which nobody wants to know.
+    whole = {"status_code": answer.status_code, "headers": {}, "body": answer.body}
+    return create_parser(protocol).parse(whole, model.output_shape)  # type: ignore[arg-type] # it may be None
 
 
 # -- errors to outcomes ------------------------------------------------------------------------------------------------
@@ -412,18 +427,22 @@ def _failure(error: Exception, operation: str, exchange: _Exchange) -> FetchErro
         return error
     if isinstance(error, ClientError):
         return _refusal(error, operation)
-    outcome = next((outcome for classes, outcome in _CLASSES if isinstance(error, classes)), None)
-    outcome = outcome or _unforeseen(error, exchange)
+    if isinstance(error, NoAnswer):
+        return FetchError(error.outcome, f"{operation}: {_SENTENCES[error.outcome]} ({error})")
+    outcome = _by_class(error) or _unforeseen(error, exchange)
     return FetchError(outcome, f"{operation}: {_SENTENCES[outcome]} ({type(error).__name__})")
+
+
+def _by_class(error: Exception) -> Outcome | None:
+    return next((outcome for classes, outcome in _CLASSES if isinstance(error, classes)), None)
 
 
 def _unforeseen(error: Exception, exchange: _Exchange) -> Outcome:
     """Return the outcome by how far the exchange got: after a whole answer, only its content can be wrong."""
     if exchange.status is not None:
         return Outcome.SERVER_ERROR if exchange.status >= _SERVER_FAULT else Outcome.MALFORMED
-    if exchange.sent is None and isinstance(error, _SET_UP):
-        return Outcome.CREDENTIALS
-    return Outcome.OTHER
+    set_up = exchange.sent is None and isinstance(error, _SET_UP)
+    return Outcome.CREDENTIALS if set_up else Outcome.OTHER
 
 
 def _refusal(error: ClientError, operation: str) -> FetchError:

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from exporter.event.event import AuthEvent
 
+FULL_PAGE = 60
+"""The most that AdminListUserAuthEvents, ListUsers and ListUsersInGroup give at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
@@ -43,8 +46,8 @@ class EventSource(Protocol):
     Every call raises `FetchError` where no usable answer came, and nothing else.
     """
 
-    def auth_events(self, username: str, token: str | None) -> EventPage:
-        """Return the page at `token` (the first, newest one for None) of the user's history, 60 events at most."""
+    def auth_events(self, username: str, token: str | None, limit: int = FULL_PAGE) -> EventPage:
+        """Return the page at `token` (the first, newest one for None) of the user's history: `limit` events, 60 at most."""
         ...
 
     def users(self, filter_expression: str | None, token: str | None) -> UserPage:

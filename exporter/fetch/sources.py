@@ -11,21 +11,20 @@ from exporter.fetch.source import EventSource
 RequestObserver = Callable[[str, str, Outcome, float], None]
 """(user_pool, operation, outcome, seconds); called from worker threads, once for each HTTP attempt."""
 
-SourceFactory = Callable[[UserPool, float, int], EventSource]
-"""(pool, request_timeout in seconds, connections to keep) -> source"""
+SourceFactory = Callable[[UserPool, float], EventSource]
+"""(pool, request_timeout in seconds) -> source"""
 
 
 def cognito_sources(observe: RequestObserver, static: tuple[str, str] | None = None) -> SourceFactory:
     """Return what makes a pool's source; `static` keys take the place of all others, for the simulator."""
 
-    def source_of(pool: UserPool, request_timeout: float, connections: int) -> EventSource:
+    def source_of(pool: UserPool, request_timeout: float) -> EventSource:
         credentials = pool.credentials
         return CognitoSource(
             pool.id,
             region=pool.region,
             on_request=partial(observe, pool.name),
             request_timeout=request_timeout,
-            connections=connections,
             endpoint_url=pool.endpoint_url,
             identity=Identity(
                 profile=credentials.profile,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from exporter.event.labels import FIELDS, Labels
 
@@ -55,8 +56,7 @@ COUNTERS: dict[str, CounterFamily] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Increment:
+class Increment(NamedTuple):
     """One to add to one series."""
 
     family: str

@@ -1,12 +1,12 @@
 """The seam where counts are kept: what a ledger takes, what it tells after a commit. Today SQLite is behind it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
-from exporter.ledger.rules import Settings
+from exporter.ledger.rules import Purpose, Settings
 
 StartRule = Callable[[float, float | None, float | None], float]
 """(moment of selection, creation of the user, first discovery of the pool) -> counting start, all in epoch seconds."""
@@ -26,10 +26,17 @@ class CommitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lookout:
-    """What a walk that begins now has to know: how far back to go, and the commit after which it began."""
+    """What a walk that begins now has to know.
 
+    `depth` is how far back to go (epoch seconds), `began` the commit after which the walk begins, `purpose` why it goes so deep,
+    `known` the number of events created at or after `depth` that are remembered of this user: so many a page shows at least.
+    """
+
+    username: str
     depth: float
     began: int
+    purpose: Purpose
+    known: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +44,31 @@ class Poll:
     """What one poll of one user brought: a walk, or None where AWS does not know the user (any more).
 
     `began` is the `Lookout`'s; `asked_at` (epoch seconds) is when the first page was asked for, `clock_set_at` when the clock was
-    last found set.
+    last found set. `activity` replaces what the polling has learned of the user; None leaves it.
     """
 
     pool_id: str
-    username: str
+    user: int
     asked_at: float
     began: int
     walk: Walk | None
     clock_set_at: float = NEVER
+    activity: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """A selected user; times in epoch seconds, `polled_at` None for a user never polled."""
+    """A selected user; times in epoch seconds, `polled_at` None for a user never polled.
 
-    username: str
+    `user` is the ledger's row, the same as long as the state lives. `activity` is what the polling has learned of the user, of no
+    meaning to the ledger; empty where nothing.
+    """
+
+    user: int
     selected_at: float
     polled_at: float | None
     found: bool
+    activity: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +87,7 @@ class CounterState:
     exemplar: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventState:
+class EventState(NamedTuple):
     """One event as it stands after a commit, for the gauges; `series` is that of its labels in the `events` family."""
 
     event_id: str
@@ -98,11 +110,11 @@ class PoolState:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """How a pool's selected users changed."""
+class Deselection:
+    """The rows of users deselected, and the row after which to go on, None at the end."""
 
-    added: Sequence[KnownUser]
-    removed: Collection[str]
+    removed: Sequence[int]
+    after: int | None
 
 
 class Ledger(Protocol):
@@ -121,31 +133,39 @@ class Ledger(Protocol):
         """Return all committed series of a pool, and its events of the recent window and in progress."""
         ...
 
-    def users(self, pool_id: str) -> Sequence[KnownUser]:
-        """Return the pool's selected users."""
+    def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
+        """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
         ...
 
     def select(
-        self,
-        pool_id: str,
-        users: Mapping[str, ListedUser],
-        dropped: Callable[[str], bool],
-        *,
-        began: float,
-        start: StartRule,
-    ) -> Selection:
-        """Make these the pool's users, and of those before take out whom `dropped` tells to.
+        self, pool_id: str, users: Sequence[ListedUser], *, began: float, start: StartRule
+    ) -> Sequence[KnownUser]:
+        """Select these users, a part of those whom one discovery finds; return who was not selected before.
 
-        `began` (epoch seconds) is when the discovery of these users began: the moment of their selection. Raises `CommitError`.
+        `began` (epoch seconds) is when the discovery began: the moment of their selection, and its name in `deselect`. Whoever is
+        found both with the creation and without has to come with it first: the start is set by the first word of a user. Raises
+        `CommitError`.
         """
         ...
 
-    def lingering(self, pool_id: str, now: float) -> Sequence[str]:
-        """Return users no longer selected whose events in progress have had their time to settle."""
+    def deselect(
+        self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int, limit: int
+    ) -> Deselection:
+        """End a discovery: of the selected users that it has not found, deselect whom `dropped` tells to.
+
+        Begin with `after` 0 and go on with what is returned, each time over `limit` users. Raises `CommitError`.
+        """
         ...
 
-    def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
-        """Return how far back a walk has to go that begins now; `clock_set_at` is when the clock was last found set."""
+    def lingering(self, pool_id: str, now: float) -> Sequence[int]:
+        """Return the rows of users no longer selected whose events in progress have had their time to settle."""
+        ...
+
+    def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
+        """Return what a walk has to know that begins now; `clock_set_at` is when the clock was last found set.
+
+        Raises `LookupError` for a row that there is not.
+        """
         ...
 
     def record(self, polls: Sequence[Poll], *, oldest_walk: int, now: float) -> dict[str, PoolState]:

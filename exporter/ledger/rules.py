@@ -1,17 +1,19 @@
 """The counting rules: what one poll of one user adds, given what is known of that user and of the events shown.
 
-Pure functions over what the store read; docs/design.md tells why the promises follow from them.
+Pure functions over what the store read; docs/design.md tells why the promises follow from them. What is made for each event or
+poll is a named tuple, which is made in a third of the time of a frozen dataclass.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from exporter.event.countries import country_code
 from exporter.event.event import AuthEvent
 from exporter.event.labels import UNKNOWN_COUNTRY, Labels, ValueRules, label_event
 from exporter.fetch.walk import IN_PROGRESS, Walk
-from exporter.ledger.counters import FEEDBACK, NEW_COUNTRY_SIGN_INS, Increment, event_increments
+from exporter.ledger.counters import FEEDBACK, NEW_COUNTRY_SIGN_INS, Increment
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,17 @@ class Settings:
     per_user: bool
 
 
+class Purpose(StrEnum):
+    """Why a walk goes as deep as it does."""
+
+    FIRST_WALK = "first_walk"
+    """The user was never polled: down to the start, and over the recent window."""
+    LOOK_BACK = "look_back"
+    """Once each `overlap`: down to known ground, for what turned up late."""
+    NEW = "new"
+    """Between those: down to the newest event known."""
+
+
 class Standing(IntEnum):
     """How an event stands in the ledger."""
 
@@ -34,8 +47,7 @@ class Standing(IntEnum):
     UNCOUNTED = 2  # from before the start, or turned up too late: shown in gauges only
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(NamedTuple):
     """What is known of a user's history; times in epoch seconds.
 
     Events created before `start` are never counted. Those in [start, floor) are known ground: counted, or too late. `mark` is
@@ -58,15 +70,19 @@ class Ground:
         return self.start <= created < self.floor
 
 
-@dataclass(frozen=True, slots=True)
-class KnownEvent:
-    """What the ledger remembers of an event; `labels` only while it is open."""
+class KnownEvent(NamedTuple):
+    """What the ledger remembers of an event; `labels` only while it is open. `ended`: it was not in progress when seen last."""
 
     event_id: str
     created: float
     standing: Standing
     feedback: bool
     labels: Labels | None = None
+    ended: bool = False
+
+    def has_nothing_to_say(self, shown: AuthEvent) -> bool:
+        """Tell whether an event shown again changes nothing: the common case of a page's younger part."""
+        return self.ended and self.standing is Standing.COUNTED and (self.feedback or shown.feedback is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +100,18 @@ class Memory:
     countries: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """How an event stands after a poll. `counted`: it was counted by this very poll."""
+class Update(NamedTuple):
+    """How an event stands after a poll. `counted`: it was counted by this very poll; `extra` is what is added besides."""
 
     event: KnownEvent
     labels: Labels
-    increments: tuple[Increment, ...] = ()
     counted: bool = False
+    extra: tuple[Increment, ...] = ()
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Tell whether the event may still end, so that it stands under other labels then."""
+        return self.labels.response == IN_PROGRESS
 
 
 @dataclass(slots=True)
@@ -132,7 +152,7 @@ def _gone(walk: Walk, open_events: Sequence[KnownEvent], settings: Settings) -> 
 
 def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement:
     """Judge the open events of a user whom AWS no longer knows."""
-    judgement = Judgement(ground=replace(memory.ground, polled_at=asked_at))
+    judgement = Judgement(ground=memory.ground._replace(polled_at=asked_at))
     judgement.updates += _settled(memory.open_events, asked_at, settings)
     return judgement
 
@@ -140,45 +160,55 @@ def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement
 def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:
     """Return the ground after a walk; a damaged walk makes nothing known."""
     if walk.damaged:
-        return replace(ground, polled_at=walk.asked_at)
+        return ground._replace(polled_at=walk.asked_at)
     newest = walk.events[-1] if walk.events else None
     if newest is not None and newest.created.timestamp() >= (ground.newest or 0.0):
-        ground = replace(ground, newest=newest.created.timestamp(), newest_id=newest.event_id)
+        ground = ground._replace(newest=newest.created.timestamp(), newest_id=newest.event_id)
     since = max(ground.first_page_since, walk.first_page_since or 0.0)
     went_deep = walk.depth <= ground.floor
-    ground = replace(ground, polled_at=walk.asked_at, first_page_since=since)
+    ground = ground._replace(polled_at=walk.asked_at, first_page_since=since)
     return _rotated(ground, walk, settings.overlap) if went_deep else ground
 
 
 def as_of_clock(ground: Ground, clock_set_at: float, now: float) -> Ground:
     """Return the ground by a clock that was set at `clock_set_at`: the time since a mark from before that is not known.
 
-    Such a mark counts as set at that moment, so that known ground moves later than it could, never earlier.
+    Such a mark counts as set at that moment, and one that lies ahead of the clock as set just now, so that known ground moves
+    later than it could, never earlier.
     """
-    if ground.mark_at is None or not ground.mark_at < clock_set_at <= now:
+    if ground.mark_at is None:
         return ground
-    return replace(ground, mark_at=clock_set_at)
+    if ground.mark_at > now:
+        return ground._replace(mark_at=now)
+    return ground._replace(mark_at=clock_set_at) if ground.mark_at < clock_set_at <= now else ground
 
 
 def _rotated(ground: Ground, walk: Walk, overlap: float) -> Ground:
     """Move known ground up to a mark that is `overlap` old, and set the next mark.
 
     A mark never lies past the walk that set it, and its age counts from the first page's answer: younger events may have turned
-    up until then. Where the clock was set back the wait begins anew: known ground then moves later than it could, never earlier.
+    up until then. A walk that began before the mark, and is recorded after it, moves nothing.
     """
     if _waits(ground, walk.asked_at, overlap):
         return ground
     newest = None if ground.newest is None else min(ground.newest, walk.asked_at)
     if ground.mark_at is None:
-        return replace(ground, mark=newest, mark_at=walk.answered_at)
+        return ground._replace(mark=newest, mark_at=walk.answered_at)
     if walk.asked_at < ground.mark_at:
-        return replace(ground, mark_at=walk.answered_at)
+        return ground
     floor = ground.floor if ground.mark is None else max(ground.floor, ground.mark)
-    return replace(ground, floor=floor, mark=newest, mark_at=walk.answered_at)
+    return ground._replace(floor=floor, mark=newest, mark_at=walk.answered_at)
 
 
 def _waits(ground: Ground, now: float, overlap: float) -> bool:
     return ground.mark_at is not None and ground.mark_at <= now < ground.mark_at + overlap
+
+
+def purpose_of(ground: Ground, settings: Settings, now: float) -> Purpose:
+    """Return what a walk is for that begins `now`."""
+    if ground.polled_at is None:
+        return Purpose.FIRST_WALK
+    return Purpose.NEW if _waits(ground, now, settings.overlap) else Purpose.LOOK_BACK
 
 
 def reach(ground: Ground, oldest_open: float | None, settings: Settings, now: float) -> float:
@@ -188,11 +218,11 @@ def reach(ground: Ground, oldest_open: float | None, settings: Settings, now: fl
     goes down to known ground, to find what turned up late below the first page; those between stop at the newest event known.
     Every walk reaches the oldest open event.
     """
-    depth = ground.floor
-    if ground.polled_at is None:
-        depth = min(depth, now - settings.recent_window)
-    elif _waits(ground, now, settings.overlap):
-        depth = max(depth, ground.newest or 0.0)
+    depth = {
+        Purpose.FIRST_WALK: min(ground.floor, now - settings.recent_window),
+        Purpose.LOOK_BACK: ground.floor,
+        Purpose.NEW: max(ground.floor, ground.newest or 0.0),
+    }[purpose_of(ground, settings, now)]
     return depth if oldest_open is None else min(depth, oldest_open)
 
 
@@ -200,13 +230,15 @@ def _settled(gone: Sequence[KnownEvent], asked_at: float, settings: Settings) ->
     """Count open events that are no longer shown, as they stood last, once they had `settle` to finish."""
     for event in gone:
         if event.labels is not None and asked_at >= event.created + settings.settle:
-            yield _counted(event, event.labels)
+            yield _counted(event.event_id, event.created, event.labels)
 
 
-def _counted(event: KnownEvent, labels: Labels, extra: tuple[Increment, ...] = ()) -> Update:
-    feedback = () if labels.feedback is None else (Increment(FEEDBACK, labels.feedback),)
-    after = replace(event, standing=Standing.COUNTED, feedback=labels.feedback is not None, labels=None)
-    return Update(after, labels, (*event_increments(labels), *feedback, *extra), counted=True)
+def _counted(event_id: str, created: float, labels: Labels, extra: tuple[Increment, ...] = ()) -> Update:
+    has_feedback = labels.feedback is not None
+    if labels.feedback is not None:
+        extra = (*extra, Increment(FEEDBACK, labels.feedback))
+    after = KnownEvent(event_id, created, Standing.COUNTED, has_feedback)
+    return Update(after, labels, True, extra)
 
 
 class _Judge:
@@ -219,55 +251,57 @@ class _Judge:
         self._settings = settings
         self._judgement = judgement
         self._first_walk = memory.ground.polled_at is None
+        self._recent_since = walk.asked_at - settings.recent_window
+        self._countable_since = max(memory.ground.start, memory.ground.floor)
         self._feedback_since = max(g.first_page_since for g in (memory.ground, *memory.aliases))
 
     def event(self, event: AuthEvent) -> None:
         """Judge one event and note what it changes."""
         known = self._memory.known.get(event.event_id)
-        created = event.created.timestamp()
-        if known is None and self._settled_ground(event, created):
-            return
-        labels = label_event(event, self._rules, is_new=known is None)
-        country = self._new_country(labels)
-        update = self._judged(event, created, labels, known, country)
-        if update is not None:
-            self._judgement.updates.append(update)
+        if known is None:
+            self._new(event, event.created.timestamp())
+        elif not known.has_nothing_to_say(event):
+            self._judgement.updates.append(self._again(event, known))
+
+    def _new(self, event: AuthEvent, created: float) -> None:
+        """Judge an event that the ledger does not remember: on a first walk that is every one."""
+        if self._countable(created):
+            self._judgement.updates.append(self._counted_or_open(event, created, *self._labelled(event)))
+        elif self._awaits_feedback(event, created):
+            judged = KnownEvent(event.event_id, created, Standing.COUNTED, feedback=False)
+            self._judgement.updates.append(_seen_again(judged, self._labelled(event)[0]))
+        elif created > self._recent_since:
+            judged = KnownEvent(event.event_id, created, Standing.UNCOUNTED, feedback=False)
+            self._judgement.updates.append(Update(judged, self._labelled(event)[0]))
         elif self._first_walk:
-            self._judgement.sightings.append((labels, created))
+            self._judgement.sightings.append((self._labelled(event)[0], created))
 
-    def _settled_ground(self, event: AuthEvent, created: float) -> bool:
-        """Tell whether a forgotten event has nothing left to say: the common case of a page's older part."""
-        recent = created > self._walk.asked_at - self._settings.recent_window
-        return not (self._first_walk or recent or self._countable(created) or self._awaits_feedback(event, created))
-
-    def _judged(
-        self, event: AuthEvent, created: float, labels: Labels, known: KnownEvent | None, country: tuple[Increment, ...]
-    ) -> Update | None:
-        fresh = KnownEvent(event.event_id, created, Standing.UNCOUNTED, feedback=False)
-        if known is not None and known.standing is Standing.COUNTED:
+    def _again(self, event: AuthEvent, known: KnownEvent) -> Update:
+        """Judge an event that the ledger remembers."""
+        labels, country = self._labelled(event, is_new=False)
+        if known.standing is Standing.COUNTED:
             return _seen_again(known, labels)
-        if (known is not None and known.standing is Standing.OPEN) or self._countable(created):
-            return self._counted_or_open(known or fresh, event, labels, country)
-        if known is not None:
-            return Update(known, labels)
-        if self._awaits_feedback(event, created):
-            return _seen_again(replace(fresh, standing=Standing.COUNTED), labels)
-        if created > self._walk.asked_at - self._settings.recent_window:
-            return Update(fresh, labels)
-        return None
+        if known.standing is Standing.OPEN or self._countable(event.created.timestamp()):
+            return self._counted_or_open(event, known.created, labels, country)
+        return Update(known, labels)
+
+    def _labelled(self, event: AuthEvent, *, is_new: bool = True) -> tuple[Labels, tuple[Increment, ...]]:
+        """Return the labels of an event, and what is added should it be the first from its country."""
+        labels = label_event(event, self._rules, is_new=is_new)
+        return labels, self._new_country(labels)
 
     def _countable(self, created: float) -> bool:
         """Tell whether an event not counted so far is to be: above known ground, and not judged under another name."""
-        if created < max(self._memory.ground.start, self._memory.ground.floor):
+        if created < self._countable_since:
             return False
-        return not any(alias.knows(created) for alias in self._memory.aliases)
+        return not (self._memory.aliases and any(alias.knows(created) for alias in self._memory.aliases))
 
     def _counted_or_open(
-        self, known: KnownEvent, event: AuthEvent, labels: Labels, country: tuple[Increment, ...]
+        self, event: AuthEvent, created: float, labels: Labels, country: tuple[Increment, ...]
     ) -> Update:
-        if event.response == IN_PROGRESS and self._walk.asked_at < known.created + self._settings.settle:
-            return Update(replace(known, standing=Standing.OPEN, labels=labels), labels)
-        return _counted(known, labels, country)
+        if event.response == IN_PROGRESS and self._walk.asked_at < created + self._settings.settle:
+            return Update(KnownEvent(event.event_id, created, Standing.OPEN, False, labels), labels)
+        return _counted(event.event_id, created, labels, country)
 
     def _awaits_feedback(self, event: AuthEvent, created: float) -> bool:
         """Tell whether feedback on a counted and forgotten event is to be counted now: it is still in the first page."""
@@ -282,16 +316,17 @@ class _Judge:
         """Learn the country of a passed sign-in; return the increment where it is new and not the first."""
         if (labels.event_type, labels.response) != ("SignIn", "Pass") or labels.country == UNKNOWN_COUNTRY:
             return ()
-        known = self._memory.countries | self._judgement.new_countries
+        before, new = self._memory.countries, self._judgement.new_countries
         country = country_code(labels.country) or labels.country
-        if country in known:
+        if country in before or country in new:
             return ()
-        self._judgement.new_countries.add(country)
-        return (Increment(NEW_COUNTRY_SIGN_INS, (labels.country,)),) if known else ()
+        is_first = not (before or new)
+        new.add(country)
+        return () if is_first else (Increment(NEW_COUNTRY_SIGN_INS, (labels.country,)),)
 
 
 def _seen_again(known: KnownEvent, labels: Labels) -> Update:
     """Return how a counted event stands now; feedback that came meanwhile is counted, once."""
     if labels.feedback is None or known.feedback:
         return Update(known, labels)
-    return Update(replace(known, feedback=True), labels, (Increment(FEEDBACK, labels.feedback),))
+    return Update(known._replace(feedback=True), labels, extra=(Increment(FEEDBACK, labels.feedback),))

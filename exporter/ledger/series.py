@@ -2,19 +2,23 @@
 
 import json
 import sqlite3
-from collections import ChainMap, Counter
-from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from exporter.ledger.counters import COUNTERS, Increment
+from exporter.event.labels import Labels
+from exporter.ledger.counters import COUNTERS, EVENTS, event_increments, events_series
 
 Key = tuple[int, str, tuple[str, ...]]
 """(pool row, family, labels)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Series:
-    """One label set of one family of one pool; rows of the table `series` stand for the same."""
+    """One label set of one family of one pool; rows of the table `series` stand for the same.
+
+    A transaction changes copies of its own, which `SeriesBook.changing` makes.
+    """
 
     id: int
     key: Key
@@ -30,12 +34,34 @@ class Series:
         text = json.dumps(labels, ensure_ascii=False, separators=(",", ":"))
         return (self.id, pool, family, text, self.value, self.shown, self.last, self.exemplar, self.exemplar_at)
 
+    def note_event(self, created: float) -> None:
+        """Keep the creation of an event of this series, where it is the newest."""
+        if self.last is None or created > self.last:
+            self.last = created
+
+    def note_exemplar(self, event_id: str, created: float) -> None:
+        """Keep an event that was counted in this series, where it is the newest."""
+        if created >= (self.exemplar_at or 0.0):
+            self.exemplar, self.exemplar_at = event_id, created
+
     @classmethod
     def of_row(cls, row: tuple[int, int, str, str, int, int, float | None, str | None, float | None]) -> "Series":
         """Return the series that `row()` gave these columns for."""
         series, pool, family, labels, value, shown, last, exemplar, exemplar_at = row
         key = (pool, family, tuple(json.loads(labels)))
         return cls(series, key, value, bool(shown), last, exemplar, exemplar_at)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where events of the same labels stand in one transaction: their series of the events family, and all they are counted in.
+
+    `folded`: one of these stands for label sets beyond `max_series`. `counted` is empty as long as none was counted.
+    """
+
+    events: Series
+    folded: bool
+    counted: list[Series] = field(default_factory=list)
 
 
 class SeriesBook:
@@ -48,7 +74,7 @@ class SeriesBook:
     def __init__(self, rows: Iterable[Series], now: float) -> None:
         self._committed: dict[Key, Series] = {series.key: series for series in rows}
         self._batch: dict[Key, Series] = {}
-        self._view: MutableMapping[Key, Series] = ChainMap(self._batch, self._committed)
+        self._tallies: dict[tuple[int, Labels], Tally] = {}
         self._keys = {series.id: key for key, series in self._committed.items()}
         self._sizes = Counter(key[:2] for key in self._committed)
         self._next_id = max((series.id for series in self._committed.values()), default=0) + 1
@@ -62,14 +88,17 @@ class SeriesBook:
     def find(self, pool: int, family: str, labels: tuple[str, ...], max_series: int) -> tuple[Series, bool]:
         """Return the series of a label set, made where there is none, and whether the label set was folded into it."""
         key = (pool, family, labels)
-        known = self._view.get(key)
+        known = self._at(key)
         if known is not None:
             return known, False
         counter = COUNTERS[family]
         if counter.open_label is None or self._sizes[pool, family] < max_series:
             return self._made(key), False
         folded = (pool, family, counter.folded(labels))
-        return self._view.get(folded) or self._made(folded), True
+        return self._at(folded) or self._made(folded), True
+
+    def _at(self, key: Key) -> Series | None:
+        return self._batch.get(key) or self._committed.get(key)
 
     def _made(self, key: Key) -> Series:
         series = Series(self._next_id, key)
@@ -79,35 +108,53 @@ class SeriesBook:
         self._keys[series.id] = key
         return series
 
+    def changing(self, series: Series) -> Series:
+        """Return a series as the transaction under way may change it; it is told anew after the commit."""
+        changing = self._batch.get(series.key)
+        if changing is None:
+            changing = self._batch[series.key] = replace(series)
+        return changing
+
+    def touch(self, number: int) -> Series:
+        """Return what `changing` does of the series with this row."""
+        key = self._keys[number]
+        return self._batch.get(key) or self.changing(self._committed[key])
+
     def discard(self) -> None:
         """Throw the transaction's changes away."""
         self._batch.clear()
+        self._tallies.clear()
         self._keys = {series.id: key for key, series in self._committed.items()}
         self._sizes = Counter(key[:2] for key in self._committed)
 
-    def add(self, series: Series, exemplar: tuple[str, float] | None) -> Series:
-        """Add one; `exemplar` (event id, creation) is kept where it is the newest."""
-        current = self._view[series.key]
-        shown = current.shown or series.key[2] in self._zeros[series.key[1]]
-        current = replace(current, value=current.value + 1, shown=shown)
-        if exemplar is not None and exemplar[1] >= (current.exemplar_at or 0.0):
-            current = replace(current, exemplar=exemplar[0], exemplar_at=exemplar[1])
-        self._batch[series.key] = current
-        return current
+    # -- counting ----------------------------------------------------------------------------------------------------------------
 
-    def touch(self, *ids: int | None) -> None:
-        """Have these series told anew after the commit: how their events stand has changed."""
-        for number in ids:
-            if number is not None:
-                key = self._keys[number]
-                self._batch.setdefault(key, self._view[key])
+    def events_series(self, pool: int, labels: Labels, max_series: int) -> Series:
+        """Return the series of the events family under which events of these labels stand, to read."""
+        return self.find(pool, EVENTS, events_series(labels), max_series)[0]
 
-    def forget_event(self, number: int, created: float) -> None:
-        """Keep the creation of a forgotten event of a series, where it is the newest."""
-        key = self._keys[number]
-        current = self._view[key]
-        if created > (current.last or 0.0):
-            self._batch[key] = replace(current, last=created)
+    def tally(self, pool: int, labels: Labels, max_series: int) -> Tally:
+        """Return where events of these labels stand; made once a transaction, as most events have the labels of many others."""
+        tally = self._tallies.get((pool, labels))
+        if tally is None:
+            series, folded = self.find(pool, EVENTS, events_series(labels), max_series)
+            tally = self._tallies[pool, labels] = Tally(self.changing(series), folded)
+        return tally
+
+    def count_event(self, pool: int, labels: Labels, tally: Tally, max_series: int) -> None:
+        """Count an event in every series that its labels name."""
+        if not tally.counted:
+            for increment in event_increments(labels):
+                series, folded = self.find(pool, *increment, max_series)
+                tally.counted.append(self.changing(series))
+                tally.folded |= folded
+        for series in tally.counted:
+            self.add(series)
+
+    def add(self, series: Series) -> None:
+        """Add one to a series of the transaction under way."""
+        series.value += 1
+        series.shown = series.shown or series.key[2] in self._zeros[series.key[1]]
 
     def release(self, now: float, hold: float) -> None:
         """Show the values of the series whose hold is over."""
@@ -115,14 +162,19 @@ class SeriesBook:
             if now < since:  # the clock was set back
                 self._held_since[key] = now
             elif now >= since + hold:
-                self._batch[key] = replace(self._view[key], shown=True)
+                self.changing(self._committed[key]).shown = True
+
+    def note_event(self, number: int, created: float) -> None:
+        """Keep the creation of an event of the series with this row, where it is the newest."""
+        series = self._at(self._keys[number])
+        if series is not None and (series.last is None or created > series.last):
+            self.changing(series).note_event(created)
 
     def write(self, connection: sqlite3.Connection, hold: float) -> None:
         """Write the transaction's changes; with no hold set, new series show their value at once."""
         if hold <= 0:
-            self._batch.update(
-                {key: replace(s, shown=True) for key, s in self._batch.items() if s.value and not s.shown}
-            )
+            for series in self._batch.values():
+                series.shown = series.shown or series.value > 0
         connection.executemany(
             "INSERT OR REPLACE INTO series VALUES (?,?,?,?,?,?,?,?,?)",
             [series.row() for series in self._batch.values()],
@@ -133,6 +185,7 @@ class SeriesBook:
         changed = list(self._batch.values())
         self._committed.update(self._batch)
         self._batch.clear()
+        self._tallies.clear()
         for series in changed:
             self._follow_hold(series, now)
         return changed
@@ -147,15 +200,3 @@ class SeriesBook:
     def holds(self) -> bool:
         """Tell whether any series is held at zero."""
         return bool(self._held_since)
-
-
-def add_all(
-    book: SeriesBook, pool: int, increments: Iterable[Increment], max_series: int, exemplar: tuple[str, float]
-) -> bool:
-    """Add the increments of one event; tell whether one of them was folded."""
-    was_folded = False
-    for increment in increments:
-        series, folded = book.find(pool, increment.family, increment.labels, max_series)
-        book.add(series, exemplar if increment.family == "events" else None)
-        was_folded |= folded
-    return was_folded

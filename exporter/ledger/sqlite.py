@@ -1,28 +1,30 @@
 """The ledger in SQLite: one transaction holds the events, the totals and the known ground of all polls in it."""
 
 import json
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.event.labels import Labels, ValueRules
+from exporter.event.labels import ValueRules
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
-from exporter.ledger.counters import EVENTS, USER_EVENTS, events_series, user_events_series
-from exporter.ledger.database import open_database
+from exporter.ledger.changes import PollChanges
+from exporter.ledger.counters import EVENTS
+from exporter.ledger.database import open_database, transaction
+from exporter.ledger.events import EventRows, Place
 from exporter.ledger.ledger import (
     NEVER,
-    CommitError,
     CounterState,
+    Deselection,
     EventState,
     KnownUser,
     Lookout,
     Poll,
     PoolState,
-    Selection,
     StartRule,
 )
 from exporter.ledger.rules import (
@@ -32,17 +34,17 @@ from exporter.ledger.rules import (
     Memory,
     Settings,
     Standing,
-    Update,
     as_of_clock,
     judge_gone,
     judge_walk,
+    purpose_of,
     reach,
 )
-from exporter.ledger.series import Series, SeriesBook, add_all
+from exporter.ledger.selection import SelectedUsers
+from exporter.ledger.series import Series, SeriesBook
 
 _NO_POOL = -1  # no row has this id
 _GROUND = "start, floor, mark, mark_at, newest, newest_id, first_page_since, polled_at"
-_EVENT = "event_id, created, standing, feedback, labels"
 
 
 class SqliteLedger:
@@ -52,6 +54,8 @@ class SqliteLedger:
         """Open or make the state at `path`; raises `LedgerError`."""
         self._db = open_database(path)
         self._settings = settings
+        self._selected = SelectedUsers(self._db)
+        self._events = EventRows(self._db)
         self._read_all(now)
 
     def _read_all(self, now: float) -> None:
@@ -81,12 +85,7 @@ class SqliteLedger:
     def load(self, pool_id: str, now: float) -> PoolState:
         """Return all committed series of a pool, and its events of the recent window and in progress."""
         pool = self._pools.get(pool_id, _NO_POOL)
-        newest = dict(self._db.execute("SELECT series, max(created) FROM event GROUP BY series"))
-        newest |= dict(
-            self._db.execute(
-                "SELECT user_series, max(created) FROM event WHERE user_series NOTNULL GROUP BY user_series"
-            )
-        )
+        newest = self._events.all_in_progress()
         rows = self._db.execute(
             "SELECT event_id, created, user, series, standing FROM event WHERE pool = ? AND (created > ? OR standing = ?)",
             (pool, now - self._settings.recent_window, Standing.OPEN),
@@ -100,97 +99,62 @@ class SqliteLedger:
             ],
         )
 
-    def users(self, pool_id: str) -> Sequence[KnownUser]:
-        """Return the pool's selected users."""
-        rows = self._db.execute(
-            "SELECT name, selected_at, polled_at, found FROM user WHERE pool = ? AND selected",
-            (self._pools.get(pool_id, _NO_POOL),),
-        )
-        return [KnownUser(name, selected_at, polled_at, bool(found)) for name, selected_at, polled_at, found in rows]
-
-    def lingering(self, pool_id: str, now: float) -> Sequence[str]:
-        """Return users no longer selected whose events in progress have had their time to settle."""
-        rows = self._db.execute(
-            "SELECT DISTINCT u.name FROM event e JOIN user u ON u.id = e.user "
-            "WHERE e.standing = 0 AND NOT u.selected AND u.pool = ? AND e.created <= ?",
-            (self._pools.get(pool_id, _NO_POOL), now - self._settings.settle),
-        )
-        return [name for (name,) in rows]
-
-    def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
-        """Return how far back a walk has to go that begins now; `clock_set_at` is when the clock was last found set."""
-        user, ground = self._user(self._pools[pool_id], username)
-        oldest = self._db.execute("SELECT min(created) FROM event WHERE user = ? AND standing = 0", (user,)).fetchone()[
-            0
-        ]
+    def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
+        """Return what a walk has to know that begins now; `clock_set_at` is when the clock was last found set."""
+        name, ground = self._user(user)
         ground = as_of_clock(ground, clock_set_at, now)
-        return Lookout(reach(ground, oldest, self._settings, now), self._commits)
+        open_since = self._one("SELECT min(created) FROM event WHERE user = ? AND standing = 0", user)
+        depth = reach(ground, open_since, self._settings, now)
+        known = self._one("SELECT count(*) FROM event WHERE user = ? AND created >= ?", user, depth)
+        return Lookout(name, depth, self._commits, purpose_of(ground, self._settings, now), known)
 
-    def _user(self, pool: int, username: str) -> tuple[int, Ground]:
-        row = self._db.execute(
-            f"SELECT id, {_GROUND} FROM user WHERE pool = ? AND name = ?", (pool, username)
-        ).fetchone()
+    def _one(self, query: str, *values: object) -> Any:
+        return self._db.execute(query, values).fetchone()[0]
+
+    def _user(self, user: int) -> tuple[str, Ground]:
+        row = self._db.execute(f"SELECT name, {_GROUND} FROM user WHERE id = ?", (user,)).fetchone()
+        if row is None:
+            raise LookupError(f"no user has row {user}")
         return row[0], Ground(*row[1:])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or take it all back; a failing disk is a `CommitError`."""
+        """Commit what is done inside, or take it all back, in the series in memory too."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.Error):
-                raise CommitError(str(error)) from error
+            with transaction(self._db):
+                yield
+        except BaseException:
+            self._book.discard()
             raise
 
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-        self._book.discard()
-
     # -- selection -------------------------------------------------------------------------------------------------------------
+
+    def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
+        """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
+        return self._selected.page(self._pools.get(pool_id, _NO_POOL), after, limit)
+
+    def select(
+        self, pool_id: str, users: Sequence[ListedUser], *, began: float, start: StartRule
+    ) -> Sequence[KnownUser]:
+        """Select these users, a part of those whom one discovery finds; return who was not selected before."""
+        return self._selected.select(self._add_pool(pool_id), users, began, start)
+
+    def deselect(
+        self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int, limit: int
+    ) -> Deselection:
+        """End a discovery: of the selected users that it has not found, deselect whom `dropped` tells to."""
+        return self._selected.deselect(self._add_pool(pool_id), began, dropped, after, limit)
+
+    def lingering(self, pool_id: str, now: float) -> Sequence[int]:
+        """Return the rows of users no longer selected whose events in progress have had their time to settle."""
+        return self._selected.lingering(self._pools.get(pool_id, _NO_POOL), now - self._settings.settle)
 
     def _add_pool(self, pool_id: str) -> int:
         if pool_id not in self._pools:
             with self._transaction():
                 self._db.execute("INSERT INTO pool (pool_id) VALUES (?)", (pool_id,))
-            self._pools[pool_id] = self._db.execute("SELECT id FROM pool WHERE pool_id = ?", (pool_id,)).fetchone()[0]
+            self._pools[pool_id] = self._one("SELECT id FROM pool WHERE pool_id = ?", pool_id)
         return self._pools[pool_id]
-
-    def select(
-        self,
-        pool_id: str,
-        users: Mapping[str, ListedUser],
-        dropped: Callable[[str], bool],
-        *,
-        began: float,
-        start: StartRule,
-    ) -> Selection:
-        """Make these the pool's users, and of those before take out whom `dropped` tells to."""
-        pool = self._add_pool(pool_id)
-        with self._transaction():
-            selected = dict(self._db.execute("SELECT name, selected FROM user WHERE pool = ?", (pool,)))
-            gained = [user for name, user in users.items() if not selected.get(name)]
-            removed = [name for name, chosen in selected.items() if chosen and name not in users and dropped(name)]
-            discovered = self._db.execute("SELECT discovered FROM pool WHERE id = ?", (pool,)).fetchone()[0]
-            self._db.executemany(
-                "UPDATE user SET selected = 0 WHERE pool = ? AND name = ?", ((pool, name) for name in removed)
-            )
-            self._db.executemany(
-                "INSERT INTO user (pool, name, selected, selected_at, start, floor) VALUES (?1, ?2, 1, ?3, ?4, ?4) "
-                "ON CONFLICT (pool, name) DO UPDATE SET selected = 1",
-                ((pool, user.username, began, start(began, _epoch(user), discovered)) for user in gained),
-            )
-            if discovered is None:
-                self._db.execute("UPDATE pool SET discovered = ? WHERE id = ?", (began, pool))
-        return Selection(self._known(pool, [user.username for user in gained]), removed)
-
-    def _known(self, pool: int, names: Iterable[str]) -> list[KnownUser]:
-        query = "SELECT name, selected_at, polled_at, found FROM user WHERE pool = ? AND name = ?"
-        rows = (self._db.execute(query, (pool, name)).fetchone() for name in names)
-        return [KnownUser(name, selected_at, polled_at, bool(found)) for name, selected_at, polled_at, found in rows]
 
     # -- counting --------------------------------------------------------------------------------------------------------------
 
@@ -227,149 +191,102 @@ class SqliteLedger:
     def _tell_counters(self, changes: dict[str, PoolState], now: float) -> None:
         pool_ids = {pool: pool_id for pool_id, pool in self._pools.items()}
         for series in self._book.committed(now):
-            changes[pool_ids[series.key[0]]].counters.append(_counter_state(series, self._newest_event(series)))
-
-    def _newest_event(self, series: Series) -> float | None:
-        column = _SERIES_COLUMNS.get(series.key[1])
-        if column is None:
-            return None
-        newest = self._db.execute(f"SELECT max(created) FROM event WHERE {column} = ?", (series.id,)).fetchone()[0]
-        return None if newest is None else float(newest)
+            newest = self._events.newest_in_progress(series.id, series.key[1])
+            changes[pool_ids[series.key[0]]].counters.append(_counter_state(series, newest))
 
     def _record_poll(
         self, poll: Poll, change: PoolState, rules: ValueRules, oldest_walk: int, now: float
     ) -> tuple[int, Collection[tuple[str, str]]]:
         pool = self._pools[poll.pool_id]
-        user, ground = self._user(pool, poll.username)
-        ground = as_of_clock(ground, poll.clock_set_at, poll.asked_at)
-        if poll.walk is None:
-            judgement = judge_gone(poll.asked_at, Memory(ground, {}, self._open_events(user)), self._settings)
-        else:
-            memory = self._memory(pool, user, ground, poll.walk)
-            judgement = judge_walk(poll.walk, memory, rules, self._settings)
-        self._apply(judgement, poll, pool, user, change, now)
-        self._forget(user, judgement.ground, oldest_walk, poll.asked_at)
-        accepted, unknown = rules.drain()
-        self._db.executemany(
-            "INSERT OR IGNORE INTO accepted_value VALUES (?,?,?)", ((pool, *pair) for pair in accepted)
+        name, before = self._user(poll.user)
+        places = self._events.open_of(poll.user)
+        judgement = self._judge(poll, pool, as_of_clock(before, poll.clock_set_at, now), places, rules)
+        names = {poll.user: name}
+        changes = PollChanges(
+            self._book, self._settings, pool, poll.user, partial(self._name, names), self._commits + 1, now, change
         )
-        for field, count in unknown.items():
-            change.unknown_values[field] = change.unknown_values.get(field, 0) + count
-        return pool, accepted
+        rows = [changes.apply(update, places.get(update.event.event_id)) for update in judgement.updates]
+        self._events.remember(row for row in rows if row is not None)
+        for labels, created in judgement.sightings:
+            self._book.tally(pool, labels, self._settings.max_series).events.note_event(created)
+        self._write_user(poll, before, judgement)
+        if poll.walk is None or judgement.ground.mark_at != before.mark_at:
+            self._forget(poll, judgement.ground, oldest_walk)
+        return pool, self._drained(rules, pool, change)
 
-    def _memory(self, pool: int, user: int, ground: Ground, walk: Walk) -> Memory:
-        ids = json.dumps([event.event_id for event in walk.events])
+    def _name(self, known: dict[int, str], user: int) -> str:
+        if user not in known:
+            known[user] = self._user(user)[0]
+        return known[user]
+
+    def _judge(self, poll: Poll, pool: int, ground: Ground, places: dict[str, Place], rules: ValueRules) -> Judgement:
+        """Judge a poll by all that is known; `places`, the user's open events, come to hold the events shown too."""
+        open_events = [place.known for place in places.values()]
+        if poll.walk is None:
+            return judge_gone(poll.asked_at, Memory(ground, {}, open_events), self._settings)
+        ids = json.dumps([event.event_id for event in poll.walk.events])
+        shown = self._events.shown(pool, ids)
+        places |= shown
+        memory = Memory(ground, {event_id: place.known for event_id, place in shown.items()}, open_events)
+        if _brings_news(poll.walk, ground, memory.known):
+            memory = replace(memory, aliases=self._aliases(pool, poll.user, ids), countries=self._countries(poll.user))
+        return judge_walk(poll.walk, memory, rules, self._settings)
+
+    def _aliases(self, pool: int, user: int, ids: str) -> Sequence[Ground]:
+        # the + keeps SQLite from walking through the whole pool: https://www.sqlite.org/optoverview.html (unary "+")
         rows = self._db.execute(
-            f"SELECT {_EVENT} FROM event WHERE pool = ? AND event_id IN (SELECT value FROM json_each(?))", (pool, ids)
-        )
-        known = {row[0]: _known_event(row) for row in rows}
-        open_events = self._open_events(user)
-        if not _brings_news(walk, ground, known):
-            return Memory(ground, known, open_events)
-        aliases = self._db.execute(
-            f"SELECT {_GROUND} FROM user WHERE pool = ?1 AND id != ?2 AND (newest_id IN (SELECT value FROM json_each(?3)) "
-            "OR id IN (SELECT user FROM former_newest WHERE event_id IN (SELECT value FROM json_each(?3))))",
+            f"SELECT {_GROUND} FROM user WHERE +pool = ?1 AND id != ?2 AND id IN ("
+            "SELECT id FROM user WHERE pool = ?1 AND newest_id IN (SELECT value FROM json_each(?3)) "
+            "UNION SELECT user FROM former_newest WHERE event_id IN (SELECT value FROM json_each(?3)))",
             (pool, user, ids),
         )
-        countries = self._db.execute("SELECT country FROM country WHERE user = ?", (user,))
-        return Memory(
-            ground,
-            known,
-            open_events,
-            [Ground(*row) for row in aliases],
-            frozenset(country for (country,) in countries),
-        )
+        return [Ground(*row) for row in rows]
 
-    def _open_events(self, user: int) -> list[KnownEvent]:
-        rows = self._db.execute(f"SELECT {_EVENT} FROM event WHERE user = ? AND standing = 0", (user,))
-        return [_known_event(row) for row in rows]
+    def _countries(self, user: int) -> frozenset[str]:
+        return frozenset(name for (name,) in self._db.execute("SELECT country FROM country WHERE user = ?", (user,)))
 
-    def _apply(self, judgement: Judgement, poll: Poll, pool: int, user: int, change: PoolState, now: float) -> None:
-        for update in judgement.updates:
-            self._apply_update(update, poll, pool, user, change, now)
-        for labels, created in judgement.sightings:
-            series, _ = self._book.find(pool, EVENTS, events_series(labels), self._settings.max_series)
-            self._book.forget_event(series.id, created)
-        self._db.executemany(
-            "INSERT OR IGNORE INTO country VALUES (?,?)", ((user, name) for name in judgement.new_countries)
-        )
-        self._replace_newest(user, judgement.ground.newest_id)
-        ground = judgement.ground
+    def _write_user(self, poll: Poll, before: Ground, judgement: Judgement) -> None:
+        user, ground = poll.user, judgement.ground
+        if judgement.new_countries:
+            countries = [(user, country) for country in judgement.new_countries]
+            self._db.executemany("INSERT OR IGNORE INTO country VALUES (?,?)", countries)
+        if ground.newest_id != before.newest_id:
+            self._replace_newest(user, before.newest_id, ground.newest_id)
         self._db.execute(
-            "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, newest_id=?, first_page_since=?, polled_at=?, "
-            "found = iif(selected, ?, found) WHERE id=?",
+            "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, first_page_since=?, polled_at=?, "
+            "found = iif(selected, ?, found), activity = coalesce(?, activity) WHERE id=?",
             (
-                ground.floor, ground.mark, ground.mark_at, ground.newest, ground.newest_id, ground.first_page_since,
-                ground.polled_at, poll.walk is not None, user,
+                ground.floor, ground.mark, ground.mark_at, ground.newest, ground.first_page_since, ground.polled_at,
+                poll.walk is not None, poll.activity, user,
             ),
         )  # fmt: skip
 
-    def _replace_newest(self, user: int, newest_id: str | None) -> None:
+    def _replace_newest(self, user: int, former: str | None, newest: str | None) -> None:
         """Keep the newest event that is newest no more for walks under way: they began when it was, and may show no newer one."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO former_newest SELECT newest_id, id, ? FROM user WHERE id = ? AND newest_id != ?",
-            (self._commits + 1, user, newest_id),
-        )
+        if former is not None:
+            self._db.execute("INSERT OR REPLACE INTO former_newest VALUES (?,?,?)", (former, user, self._commits + 1))
+        self._db.execute("UPDATE user SET newest_id = ? WHERE id = ?", (newest, user))
 
-    def _apply_update(self, update: Update, poll: Poll, pool: int, user: int, change: PoolState, now: float) -> None:
-        event, limit = update.event, self._settings.max_series
-        was_folded = add_all(self._book, pool, update.increments, limit, (event.event_id, event.created))
-        series, _ = self._book.find(pool, EVENTS, events_series(update.labels), limit)
-        before = self._db.execute(
-            "SELECT e.user, u.name, e.series, e.user_series FROM event e JOIN user u ON u.id = e.user "
-            "WHERE e.pool = ? AND e.event_id = ?",
-            (pool, event.event_id),
-        ).fetchone()
-        owner, name, *former = (user, poll.username) if before is None else before
-        user_series, user_folded = self._user_series(update, name, pool)
-        change.folded += update.counted and (was_folded or user_folded)
-        self._book.touch(series.id, user_series, *former)
-        self._db.execute(
-            "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (pool, event_id) DO UPDATE SET "
-            "standing=excluded.standing, feedback=excluded.feedback, series=excluded.series, "
-            "user_series=coalesce(excluded.user_series, user_series), labels=excluded.labels",
-            (
-                pool, event.event_id, owner, event.created, event.standing, event.feedback, series.id, user_series,
-                self._commits + 1, None if event.labels is None else event.labels.to_json(),
-            ),
-        )  # fmt: skip
-        change.events.append(
-            EventState(
-                event.event_id,
-                event.created,
-                owner,
-                series.id,
-                update.labels.event_type,
-                event.standing is Standing.OPEN,
-            )
-        )
-        if update.counted:
-            change.lags.append(max(0.0, now - event.created))
+    def _forget(self, poll: Poll, ground: Ground, oldest_walk: int) -> None:
+        """Forget events that are not needed any more: once each `overlap`, as the mark moves, or where the user is gone."""
+        recent_since = poll.asked_at - self._settings.recent_window
+        for created, series, user_series, in_progress in self._events.forget(
+            poll.user, ground, recent_since, oldest_walk
+        ):
+            if in_progress:
+                self._book.note_event(series, created)
+                if user_series is not None:
+                    self._book.note_event(user_series, created)
 
-    def _user_series(self, update: Update, name: str, pool: int) -> tuple[int | None, bool]:
-        """Return the event's series among those of its user, counted in where the event is counted now, and if it was folded."""
-        if not self._settings.per_user:
-            return None, False
-        labels = user_events_series(name, update.labels)
-        series, folded = self._book.find(pool, USER_EVENTS, labels, self._settings.max_series)
-        if update.counted:
-            self._book.add(series, None)
-        return series.id, folded
-
-    def _forget(self, user: int, ground: Ground, oldest_walk: int, asked_at: float) -> None:
-        """Forget events below known ground, outside the recent window, that no walk under way can show as new."""
-        rows = self._db.execute(
-            "DELETE FROM event WHERE user = ? AND created < ? AND standing != 0 AND recorded < ? "
-            "AND (feedback = 0 OR created < ?) RETURNING created, series, user_series",
-            (user, min(ground.floor, asked_at - self._settings.recent_window), oldest_walk, ground.first_page_since),
-        ).fetchall()
-        for created, *series in rows:
-            for number in series:
-                if number is not None:
-                    self._book.forget_event(number, created)
-
-
-_SERIES_COLUMNS = {EVENTS: "series", USER_EVENTS: "user_series"}
+    def _drained(self, rules: ValueRules, pool: int, change: PoolState) -> Collection[tuple[str, str]]:
+        """Write and return the new values of a poll that are passed on from now on; tell how many new ones there were."""
+        accepted, unknown = rules.drain()
+        if accepted:
+            values = [(pool, *pair) for pair in accepted]
+            self._db.executemany("INSERT OR IGNORE INTO accepted_value VALUES (?,?,?)", values)
+        for field, count in unknown.items():
+            change.unknown_values[field] = change.unknown_values.get(field, 0) + count
+        return accepted
 
 
 def _counter_state(series: Series, newest_event: float | None) -> CounterState:
@@ -384,13 +301,6 @@ def _counter_state(series: Series, newest_event: float | None) -> CounterState:
     )
 
 
-def _known_event(row: tuple[Any, ...]) -> KnownEvent:
-    event_id, created, standing, feedback, labels = row
-    return KnownEvent(
-        event_id, created, Standing(standing), bool(feedback), None if labels is None else Labels.from_json(labels)
-    )
-
-
 def _brings_news(walk: Walk, ground: Ground, known: Mapping[str, KnownEvent]) -> bool:
     """Tell whether any event of the walk may be counted, so that aliases and countries matter."""
     if ground.polled_at is None:
@@ -401,7 +311,3 @@ def _brings_news(walk: Walk, ground: Ground, known: Mapping[str, KnownEvent]) ->
         else event.feedback is not None or event.created.timestamp() >= ground.floor
         for event in walk.events
     )
-
-
-def _epoch(user: ListedUser) -> float | None:
-    return None if user.created is None else user.created.timestamp()

@@ -6,15 +6,30 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger.ledger import NEVER, CommitError, KnownUser, Ledger, Lookout, Poll, PoolState, Selection, StartRule
+from exporter.ledger.ledger import (
+    NEVER,
+    CommitError,
+    Deselection,
+    KnownUser,
+    Ledger,
+    Lookout,
+    Poll,
+    PoolState,
+    StartRule,
+)
 from exporter.ledger.rules import Settings
 
 _BATCH = 256  # polls in one transaction
+_BATCH_EVENTS = (
+    10_000  # events of theirs, beyond which no other is added: some tenths of a second, for which walks wait
+)
+_DESELECTED = 5_000  # users looked at in one transaction: some tens of milliseconds, as polls wait for it
 _TICK = 0.5  # seconds between looks for series whose hold is over
 _LONGEST_WAIT = 30.0  # seconds between attempts while the disk fails
 
@@ -25,6 +40,19 @@ _T = TypeVar("_T")
 class _Waiting:
     poll: Poll
     done: "asyncio.Future[None]"
+
+    @property
+    def events(self) -> int:
+        """The number of events that the poll has brought."""
+        return 0 if self.poll.walk is None else len(self.poll.walk.events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    user: int
+    now: float
+    clock_set_at: float
+    lookout: "asyncio.Future[Lookout]"
 
 
 class Writer:
@@ -46,6 +74,8 @@ class Writer:
         self._logger = logger
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        self._asking: list[_Asking] = []
+        self._looking_out: asyncio.Task[None] | None = None
         self._walks: Counter[int] = Counter()
         self._closing = asyncio.Event()
         self._closed = False
@@ -54,11 +84,52 @@ class Writer:
 
     # -- what pollers ask --------------------------------------------------------------------------------------------------------
 
-    async def look_out(self, pool_id: str, username: str, now: float, clock_set_at: float = NEVER) -> Lookout:
-        """Return how far back a walk has to go that begins now; end it with `abandon`."""
-        lookout = await self._call(self._ledger.look_out, pool_id, username, now, clock_set_at)
-        self._walks[lookout.began] += 1
-        return lookout
+    async def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
+        """Return what a walk has to know that begins now; end it with `abandon`."""
+        asking = _Asking(user, now, clock_set_at, asyncio.get_running_loop().create_future())
+        self._asking.append(asking)
+        if self._looking_out is None:
+            self._looking_out = asyncio.ensure_future(self._look_out_for_all())
+        try:
+            return await asking.lookout
+        except asyncio.CancelledError:
+            if asking.lookout.done() and not asking.lookout.cancelled():  # answered, and nobody there to `abandon` it
+                self._end_walk(asking.lookout.result().began)
+            raise
+
+    async def _look_out_for_all(self) -> None:
+        """Answer everybody who asks, all at once who ask meanwhile: a turn of the ledger's thread costs more than an answer."""
+        try:
+            while self._asking:
+                batch, self._asking = self._asking, []
+                for asking, answer in zip(batch, await self._answers(batch), strict=True):
+                    self._tell(asking, answer)
+        finally:
+            self._looking_out = None
+
+    async def _answers(self, batch: Sequence[_Asking]) -> Sequence[Lookout | Exception]:
+        try:
+            return await self._call(self._lookouts, batch)
+        except Exception as error:  # noqa: BLE001 - nobody is to wait for ever
+            return [error] * len(batch)
+
+    def _lookouts(self, batch: Sequence[_Asking]) -> list[Lookout | Exception]:
+        return [self._lookout(asking) for asking in batch]
+
+    def _lookout(self, asking: _Asking) -> Lookout | Exception:
+        try:
+            return self._ledger.look_out(asking.user, asking.now, asking.clock_set_at)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            return error
+
+    def _tell(self, asking: _Asking, answer: Lookout | Exception) -> None:
+        if asking.lookout.cancelled():
+            return
+        if isinstance(answer, Exception):
+            asking.lookout.set_exception(answer)
+        else:
+            self._walks[answer.began] += 1
+            asking.lookout.set_result(answer)
 
     def abandon(self, lookout: Lookout) -> None:
         """End a walk, whatever it brought."""
@@ -81,29 +152,31 @@ class Writer:
         now = self._clock()
         return await self._call(lambda: {pool_id: self._ledger.load(pool_id, now) for pool_id in pool_ids})
 
-    async def users(self, pool_id: str) -> Sequence[KnownUser]:
-        """Return the pool's selected users."""
-        return await self._call(self._ledger.users, pool_id)
+    async def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
+        """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
+        return await self._call(self._ledger.users, pool_id, after, limit)
 
     async def select(
-        self,
-        pool_id: str,
-        users: Mapping[str, ListedUser],
-        dropped: Callable[[str], bool],
-        *,
-        began: float,
-        start: StartRule,
-    ) -> Selection:
-        """Make these the pool's users, as `Ledger.select` does, and count what users no longer selected left in progress."""
-        selection = await self._call(lambda: self._ledger.select(pool_id, users, dropped, began=began, start=start))
+        self, pool_id: str, users: Sequence[ListedUser], *, began: float, start: StartRule
+    ) -> Sequence[KnownUser]:
+        """Select a batch of users, as `Ledger.select` does: polls wait for it, so a thousand are enough."""
+        return await self._call(lambda: self._ledger.select(pool_id, users, began=began, start=start))
+
+    async def deselect(self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int) -> Deselection:
+        """End a discovery, a part of the users after another, as `Ledger.deselect` does."""
+        return await self._call(
+            partial(self._ledger.deselect, pool_id, began=began, dropped=dropped, after=after, limit=_DESELECTED)
+        )
+
+    async def settle_lingering(self, pool_id: str) -> None:
+        """Count what users no longer selected have left in progress, once it has had its time."""
         now = self._clock()
-        for username in await self._call(self._ledger.lingering, pool_id, now):
-            lookout = await self.look_out(pool_id, username, now)
+        for user in await self._call(self._ledger.lingering, pool_id, now):
+            lookout = await self.look_out(user, now)
             try:
-                await self.record(Poll(pool_id, username, now, lookout.began, walk=None))
+                await self.record(Poll(pool_id, user, now, lookout.began, walk=None))
             finally:
                 self.abandon(lookout)
-        return selection
 
     async def configure(self, settings: Settings) -> None:
         """Count by these settings from now on."""
@@ -144,9 +217,12 @@ class Writer:
         except TimeoutError:
             return None if self._closed else []
         batch = [] if first is None else [first]
-        while len(batch) < _BATCH and not self._queue.empty():
+        events = sum(each.events for each in batch)
+        while len(batch) < _BATCH and events < _BATCH_EVENTS and not self._queue.empty():
             item = self._queue.get_nowait()
-            batch += [] if item is None else [item]
+            if item is not None:
+                batch.append(item)
+                events += item.events
         return batch if batch or not self._closed else None
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:

@@ -109,6 +109,12 @@ API_DURATION = Family(
     ("operation",),
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+SPENT_REQUESTS = Family(
+    OWN + "api_requests_by_purpose_total",
+    Kind.COUNTER,
+    "Requests of the budget by what they are for: new events, a look back for late ones, a user's first walk, discovery, retry.",
+    (*_POOL, "purpose"),
+)
 POLLS = Family(OWN + "polls_total", Kind.COUNTER, "Polls of one user each.", (*_POOL, "outcome"))
 TRUNCATED_POLLS = Family(
     OWN + "truncated_polls_total",
@@ -157,7 +163,7 @@ COUNTED = (
 
 FAMILIES = (
     *COUNTED, RECENT_EVENTS, RECENT_USERS, LAST_EVENT, IN_PROGRESS, USER_LAST_EVENT, UP, POOL_INFO,
-    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, POLLS, TRUNCATED_POLLS, USERS, NEWEST_POLL,
-    OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES,
+    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, TRUNCATED_POLLS, USERS,
+    NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES,
 )  # fmt: skip
 """All of them."""

@@ -7,6 +7,8 @@ from exporter.fetch.outcome import Outcome
 from exporter.ledger.ledger import PoolState
 from exporter.metrics import families
 from exporter.metrics.families import Family
+from exporter.metrics.lags import LagHistogram
+from exporter.schedule.observer import Purpose
 
 
 def _counter(family: Family, registry: CollectorRegistry) -> Counter:
@@ -27,9 +29,11 @@ class Instruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = _counter(families.API_REQUESTS, registry)
         self._durations = _histogram(families.API_DURATION, registry)
+        self._spent = _counter(families.SPENT_REQUESTS, registry)
         self._polls = _counter(families.POLLS, registry)
         self._truncated = _counter(families.TRUNCATED_POLLS, registry)
-        self._lag = _histogram(families.EVENT_LAG, registry)
+        self._lags = LagHistogram(families.EVENT_LAG)
+        registry.register(self._lags)
         self._unknown = _counter(families.UNKNOWN_VALUES, registry)
         self._folded = _counter(families.FOLDED_SERIES, registry)
         self._reload_successful = _gauge(families.RELOAD_SUCCESSFUL, registry)
@@ -51,6 +55,10 @@ class Instruments:
         self._requests.labels(user_pool, operation, outcome.value).inc()
         self._durations.labels(operation).observe(seconds)
 
+    def spent(self, user_pool: str, purpose: Purpose) -> None:
+        """Note what a request of the budget is spent on."""
+        self._spent.labels(user_pool, purpose.value).inc()
+
     def poll(self, user_pool: str, outcome: Outcome) -> None:
         """Note that a poll of one user has ended."""
         self._polls.labels(user_pool, outcome.value).inc()
@@ -61,23 +69,26 @@ class Instruments:
 
     def committed(self, user_pool: str, change: PoolState) -> None:
         """Take in what a commit changed in a pool."""
-        for lag in change.lags:
-            self._lag.labels(user_pool).observe(lag)
+        self._lags.observe(user_pool, change.lags)
         self._folded.labels(user_pool).inc(change.folded)
         for field, count in change.unknown_values.items():
             self._unknown.labels(field).inc(count)
 
     def show_pool(self, user_pool: str) -> None:
         """Show a pool's series from the start."""
-        for instrument in (self._truncated, self._folded, self._lag):
+        self._lags.show(user_pool)
+        for instrument in (self._truncated, self._folded):
             instrument.labels(user_pool)
         for outcome in Outcome:
             self._polls.labels(user_pool, outcome.value)
+        for purpose in Purpose:
+            self._spent.labels(user_pool, purpose.value)
 
     def hide_pool(self, user_pool: str) -> None:
         """Take a pool's series away: it has left the configuration."""
+        self._lags.hide(user_pool)
         instruments: tuple[MetricWrapperBase, ...] = (
-            self._requests, self._polls, self._truncated, self._lag, self._folded,
+            self._requests, self._spent, self._polls, self._truncated, self._folded,
         )  # fmt: skip
         for instrument in instruments:
             instrument.remove_by_labels({"user_pool": user_pool})

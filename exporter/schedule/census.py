@@ -1,12 +1,11 @@
-"""How each selected user of a pool is doing: by state, and who has waited longest."""
+"""How each selected user of a pool is doing: by state, and who has waited longest for an answer."""
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from array import array
+from collections import Counter
 from enum import StrEnum
 
 from exporter.fetch.outcome import Outcome
-from exporter.ledger.ledger import KnownUser
+from exporter.schedule.recency import Recency
 
 
 class UserState(StrEnum):
@@ -18,81 +17,80 @@ class UserState(StrEnum):
     FAILING = "failing"
 
 
+_CODES: dict[UserState | None, int] = {None: 0, **{state: code for code, state in enumerate(UserState, 1)}}
+_CODED = {code: state for state, code in _CODES.items()}
 _STATES = {Outcome.OK: UserState.OK, Outcome.USER_NOT_FOUND: UserState.NOT_FOUND}
-_ANSWERS = frozenset(_STATES)
-
-
-@dataclass(slots=True)
-class _Health:
-    polled_at: float
-    state: UserState
-    faults: int = 0
+ANSWERS = frozenset(_STATES)
+"""The outcomes by which a poll has told what there is to know of its user."""
+_MOST_FAULTS = 255
 
 
 class Census:
-    """The selected users of one pool, the one with the oldest answer first; times in epoch seconds."""
+    """The selected users of one pool in columns by slot, 18 bytes each; times in epoch seconds."""
 
     def __init__(self) -> None:
-        self._users: OrderedDict[str, _Health] = OrderedDict()
-        self._states: Counter[UserState] = Counter()
+        self._answered_at = array("d")
+        self._state = bytearray()
+        self._faults = bytearray()
+        self._order = Recency()  # by answer
+        self._counts: Counter[UserState | None] = Counter()
         self.newest_poll: float | None = None
 
     def __len__(self) -> int:
-        return len(self._users)
+        return sum(self._counts[state] for state in UserState)
 
-    def __contains__(self, username: str) -> bool:
-        return username in self._users
+    def add(self, slot: int, state: UserState, answered_at: float) -> None:
+        """Take in a user last answered, or taken in if never, at a time later than those of all others; else see `line_up`."""
+        room = slot + 1 - len(self._state)
+        self._answered_at.extend([0.0] * room)
+        self._state.extend(bytes(max(0, room)))
+        self._faults.extend(bytes(max(0, room)))
+        self._answered_at[slot], self._faults[slot] = answered_at, 0
+        self._order.move_to_end(slot)
+        self._move(slot, state)
+        if state is not UserState.WAITING:
+            self._note_poll(answered_at)
 
-    def add(self, users: Iterable[KnownUser]) -> None:
-        """Take users in; one never polled counts as answered when it was selected."""
-        for user in sorted(users, key=_since):
-            if user.username not in self._users:
-                state = _initial_state(user)
-                self._users[user.username] = _Health(_since(user), state)
-                self._states[state] += 1
-                if user.polled_at is not None:
-                    self.newest_poll = max(self.newest_poll or 0.0, user.polled_at)
+    def line_up(self, slot: int) -> None:
+        """Put a user at the end of the order; called for all, from the one answered longest ago on, it sorts them."""
+        self._order.move_to_end(slot)
 
-    def remove(self, username: str) -> None:
+    def answered_at(self, slot: int) -> float:
+        """Return when a user was last answered, or taken in if never."""
+        return self._answered_at[slot]
+
+    def remove(self, slot: int) -> None:
         """Forget a user."""
-        health = self._users.pop(username, None)
-        if health is not None:
-            self._states[health.state] -= 1
+        self._order.remove(slot)
+        self._move(slot, None)
 
-    def polled(self, username: str, outcome: Outcome, at: float) -> int:
+    def polled(self, slot: int, outcome: Outcome, at: float) -> int:
         """Note the outcome of a poll; return how many faults in a row the user has had. Throttling says nothing of a user."""
-        health = self._users.get(username)
-        if health is None or outcome is Outcome.THROTTLED:
+        if not self._state[slot] or outcome is Outcome.THROTTLED:
             return 0
-        self._move(health, _STATES.get(outcome, UserState.FAILING))
-        health.faults = 0 if outcome is Outcome.OK else health.faults + 1
-        if outcome in _ANSWERS:
-            health.polled_at = at
-            self._users.move_to_end(username)
-            self.newest_poll = max(self.newest_poll or 0.0, at)
-        return health.faults
+        self._move(slot, _STATES.get(outcome, UserState.FAILING))
+        self._faults[slot] = 0 if outcome is Outcome.OK else min(_MOST_FAULTS, self._faults[slot] + 1)
+        if outcome in ANSWERS:
+            self._answered_at[slot] = at
+            self._order.move_to_end(slot)
+            self._note_poll(at)
+        return self._faults[slot]
 
-    def _move(self, health: _Health, state: UserState) -> None:
-        self._states[health.state] -= 1
-        self._states[state] += 1
-        health.state = state
+    def _note_poll(self, at: float) -> None:
+        self.newest_poll = at if self.newest_poll is None else max(self.newest_poll, at)
+
+    def _move(self, slot: int, state: UserState | None) -> None:
+        self._counts[_CODED[self._state[slot]]] -= 1
+        self._counts[state] += 1
+        self._state[slot] = _CODES[state]
 
     @property
     def by_state(self) -> dict[str, int]:
         """Return the number of users in each state."""
-        return {state.value: self._states[state] for state in UserState}
+        return {state.value: self._counts[state] for state in UserState}
 
     @property
     def oldest_poll(self) -> float | None:
-        """Return when the stalest user was answered last."""
-        return next((health.polled_at for health in self._users.values()), None)
-
-
-def _since(user: KnownUser) -> float:
-    return user.selected_at if user.polled_at is None else user.polled_at
-
-
-def _initial_state(user: KnownUser) -> UserState:
-    if user.polled_at is None:
-        return UserState.WAITING
-    return UserState.OK if user.found else UserState.NOT_FOUND
+        """Return when the stalest user was answered last, or taken in if never."""
+        first = self._order.first
+        return None if first is None else self._answered_at[first]

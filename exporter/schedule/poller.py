@@ -1,78 +1,46 @@
-"""One user pool: finds its users, polls them in turn, and learns from what comes of it."""
+"""One user pool: finds its users, polls them, and learns from what comes of it."""
 
 import asyncio
 import math
-import random
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
-
-from structlog.typing import FilteringBoundLogger
 
 from exporter.configuration.models import Counting, Polling, UserPool
-from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage, EventSource, UserPage
-from exporter.fetch.walk import walk
+from exporter.fetch.source import FULL_PAGE, EventPage, EventSource, ListedUser, UserPage
+from exporter.fetch.walk import Walk, walk
 from exporter.ledger.ledger import CommitError, KnownUser, Lookout, Poll
-from exporter.ledger.writer import Writer
-from exporter.schedule.budget import Budget
-from exporter.schedule.census import Census
-from exporter.schedule.clock import WallClock
-from exporter.schedule.gate import POOL_FAULTS, Gate
-from exporter.schedule.observer import Observer
-from exporter.schedule.policy import Policy
+from exporter.ledger.rules import Purpose as Depth
+from exporter.schedule.activity import Sighting, is_alarming
+from exporter.schedule.census import ANSWERS, Census, UserState
+from exporter.schedule.gate import POOL_FAULTS
+from exporter.schedule.health import PoolHealth
+from exporter.schedule.observer import Purpose
+from exporter.schedule.page import is_full_page_due, page_size
+from exporter.schedule.policy import PoolQueue
+from exporter.schedule.requests import Permit, PoolRequests, Stopped, Surroundings
+from exporter.schedule.roster import Roster
 from exporter.schedule.status import ErrorStatus, PoolStatus
-from exporter.users.discovery import Discovery, discover, start_rule
-
-_T = TypeVar("_T")
+from exporter.users.discovery import BATCH, Discovery, discover, start_rule
 
 EVENTS_OPERATION = "AdminListUserAuthEvents"
-_ATTEMPTS = 6  # at one page of a walk that has begun
-_RETRYABLE = frozenset(
-    {Outcome.THROTTLED, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.MALFORMED}
-)
-_FIRST_RETRY = 0.25  # seconds, doubled at each attempt
-_LONGEST_RETRY = 5.0
 _POOL_FAULT_WAIT = 60.0  # seconds, the most a user waits after a fault that is not the user's own
-_UP = {Outcome.OK: True, Outcome.USER_NOT_FOUND: True}
-_UP_STAYS = frozenset({Outcome.THROTTLED, Outcome.INVALID_PARAMETER})
-_ERRORS_KEPT = 8
-
-
-class Stopped(Exception):  # noqa: N818 - no error: the end that was asked for
-    """The exporter stops: no new request is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the pools of one exporter share; `monotonic` never goes back."""
-
-    writer: Writer
-    observer: Observer
-    clock: WallClock
-    monotonic: Callable[[], float]
-    random: random.Random
-    logger: FilteringBoundLogger
-    stop: asyncio.Event
+_LONGEST_BACKOFF = 0.9  # of max_staleness, by which nobody waits longer
+_POLLS_A_WORKER = 8  # under way: most of them wait to be committed together, which is cheaper the more they are
+_PAGES_SMOOTHING = 1 / 50  # the weight of the latest poll in the mean number of requests a poll
 
 
 @dataclass(slots=True)
-class PoolHealth:
-    """What the pool's answers have told so far; it outlives a reload."""
+class Usage:
+    """How many requests a poll takes of late, in the mean, and how many the latest discovery took."""
 
-    up: bool = False
-    said_down: bool = False
-    threat_protection: str | None = None
-    errors: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=_ERRORS_KEPT))
+    a_poll: float = 1.0
+    discovery: int = 0
 
 
 class PoolPoller:
-    """Polls the users of one pool. The engine says when; `poll` and `discover` do the rest."""
+    """Polls the users of one pool. The engine says when; `poll` and `discover` do the rest. Users are named by their slots."""
 
     def __init__(
         self,
@@ -81,30 +49,30 @@ class PoolPoller:
         counting: Counting,
         *,
         source: EventSource,
-        budget: Budget,
-        policy: Policy,
+        requests: PoolRequests,
+        queue: PoolQueue,
         concurrency: int,
         around: Surroundings,
     ) -> None:
         self.pool = pool
-        self.budget = budget
-        self.policy = policy
+        self.requests = requests
+        self.queue = queue
         self.census = Census()
-        self.gate = Gate()
-        self.in_flight: dict[int, float] = {}
-        """The requests under way: when each was sent, by the clock that never goes back."""
         self.polls = 0
         self.discovered = asyncio.Event()
+        self.health = PoolHealth()
+        self._roster = Roster()
         self._polling = polling
         self._overlap = counting.overlap
         self._start = start_rule(counting.start)
         self._source = source
-        self._concurrency = concurrency
+        self._most_polls = concurrency * _POLLS_A_WORKER
         self._around = around
         self._logger = around.logger.bind(user_pool=pool.name)
-        self._threads = ThreadPoolExecutor(concurrency, f"pool-{pool.name}")
-        self._numbers = iter(range(1, 2**63))
-        self.health = PoolHealth()
+        self.usage = Usage()
+        self._recalled: list[int] = []
+        self._leaving: dict[int, int] = {}  # slots of users no longer selected whose polls are under way
+        self._listed = 0
         self._asks_mode = True
         self._unmatched: frozenset[str] = frozenset()
         self._excluded = frozenset(pool.users.exclude)
@@ -112,21 +80,63 @@ class PoolPoller:
     # -- what the engine asks ----------------------------------------------------------------------------------------------------
 
     async def recall(self) -> None:
-        """Take up the users known from the state, so that they are polled before the first discovery ends."""
-        self._take_up(await self._around.writer.users(self.pool.id))
+        """Take up the users known from the state; `line_up` then lets them be polled, before the first discovery ends.
 
-    def next_due(self) -> float | None:
+        Both raise `Stopped` where the exporter stops meanwhile.
+        """
+        after: int | None = 0
+        while after is not None:
+            self._unless_stopping()
+            users = await self._around.writer.users(self.pool.id, after, BATCH)
+            self._recalled += [self._recall(user) for user in users]
+            after = users[-1].user if users else None
+
+    async def line_up(self) -> None:
+        """Put the recalled users in line; the census wants them in the order of their answers."""
+        slots, self._recalled = self._recalled, []
+        slots.sort(key=self.census.answered_at)
+        for number, slot in enumerate(slots, 1):
+            self.census.line_up(slot)
+            self.queue.line_up(slot, self._around.monotonic())
+            if not number % BATCH:
+                self._unless_stopping()
+                await asyncio.sleep(0)  # others have something to do too
+
+    def _recall(self, user: KnownUser) -> int:
+        slot, now, wall = self._roster.add(user.user), self._around.monotonic(), self._around.clock()
+        since = user.selected_at if user.polled_at is None else user.polled_at
+        self.census.add(slot, _state_of(user), since)
+        age = max(0.0, wall - since)
+        if user.polled_at is None:
+            self.queue.add(slot, now, age)
+        else:
+            self.queue.recall(slot, now, age, user.activity)
+        return slot
+
+    def follow(self, former: "PoolPoller") -> None:
+        """Go on from what the same pool's poller has learned before a reload."""
+        self.health = former.health
+        self.queue.activity.population = former.queue.activity.population
+        self.usage = former.usage
+
+    def next_due(self, now: float) -> float | None:
         """Return when (monotonic) the next user may be polled, None where nobody waits or all workers are busy."""
-        due = self.policy.next_due()
-        most = 1 if self.gate.is_probing else self._concurrency
-        if due is None or self.polls >= most:
+        due = self.queue.next_due(now)
+        most = 1 if self.requests.gate.is_probing else self._most_polls
+        if due is None or self.polls >= most or not self.requests.has_room:
             return None
-        return max(due, self.gate.opens_at)
+        return max(due, self.requests.gate.opens_at)
+
+    @property
+    def polls_needed(self) -> float:
+        """Polls a second that it takes to ask for everybody within `max_staleness`."""
+        return len(self.census) / self._polling.max_staleness
 
     @property
     def requests_needed(self) -> float:
-        """Requests a second that it takes to poll everybody within `max_staleness`."""
-        return len(self.census) / self._polling.max_staleness
+        """Requests a second that this takes, by how many a poll and a discovery have taken of late."""
+        discovery = self.usage.discovery / self._polling.discovery_interval
+        return self.polls_needed * self.usage.a_poll + discovery
 
     def status(self) -> PoolStatus:
         """Return how the pool is doing."""
@@ -134,7 +144,7 @@ class PoolPoller:
             name=self.pool.name,
             pool_id=self.pool.id,
             region=self.pool.region,
-            account=self.budget.account,
+            account=self.requests.budget.account,
             up=self.health.up,
             users=self.census.by_state,
             oldest_poll=self.census.oldest_poll,
@@ -147,168 +157,186 @@ class PoolPoller:
 
     def close(self) -> None:
         """Let go of threads and connections; a request under way ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.requests.close()
         self._source.close()
 
     # -- polling -----------------------------------------------------------------------------------------------------------------
 
-    async def poll(self, username: str) -> None:
-        """Poll one user, for whom a token has been taken; count what is new, and put the user back in line."""
-        asked_at = self._around.clock()
-        set_at = self._around.clock.set_at
-        lookout = await self._around.writer.look_out(self.pool.id, username, asked_at, set_at)
+    async def poll(self, slot: int, permit: Permit) -> None:
+        """Poll one user, with leave for a request; count what is new, and put the user back in line."""
+        around = self._around
+        moment = _Moment(self._roster.user(slot), around.monotonic(), around.clock(), around.clock.set_at)
+        lookout = await around.writer.look_out(moment.user, moment.wall, moment.clock_set_at)
         try:
-            outcome = await self._poll_from(username, asked_at, set_at, lookout)
-            self._note_up(Outcome.OK)
+            outcome = await self._poll_from(slot, moment, _Pages(self._source, self.requests, lookout, permit))
+            self.health.answered(Outcome.OK, self._logger)
         except FetchError as error:
             outcome = error.outcome
-            self._note_error(EVENTS_OPERATION, outcome, str(error))
-            self._note_up(outcome)
+            self._note_error(EVENTS_OPERATION, error)
+            self.health.answered(outcome, self._logger)
         except (Stopped, CommitError):
-            self._put_back(username, 0.0)
+            self.put_back(slot, 0.0, answered=False)
             return
         finally:
             self._around.writer.abandon(lookout)
-        self._learn(username, outcome, asked_at)
+        self._around.observer.poll(self.pool.name, outcome)
+        faults = self.census.polled(slot, outcome, moment.wall)
+        self.put_back(slot, self._wait(outcome, faults), answered=outcome in ANSWERS)
 
-    async def _poll_from(self, username: str, asked_at: float, set_at: float, lookout: Lookout) -> Outcome:
+    async def _poll_from(self, slot: int, moment: "_Moment", pages: "_Pages") -> Outcome:
         try:
-            found = await walk(
-                partial(self._page, username),
-                clock=self._around.clock,
-                asked_at=asked_at,
-                depth=lookout.depth,
-                max_pages=self._polling.max_pages,
-                tolerance=self._overlap,
-            )
+            found = await self._walk(slot, moment, pages)
         except FetchError as error:
             if error.outcome is not Outcome.USER_NOT_FOUND:
                 raise
             found = None
-        await self._around.writer.record(Poll(self.pool.id, username, asked_at, lookout.began, found, set_at))
-        if found is None:
-            return Outcome.USER_NOT_FOUND
+        self.queue.activity.observe(slot, moment.monotonic, moment.wall, self._fresh(slot, found))
+        await self._around.writer.record(
+            Poll(
+                self.pool.id,
+                moment.user,
+                moment.wall,
+                pages.lookout.began,
+                found,
+                moment.clock_set_at,
+                self.queue.activity.knowledge(slot),
+            )
+        )
+        return Outcome.USER_NOT_FOUND if found is None else self._outcome_of(found)
+
+    async def _walk(self, slot: int, moment: "_Moment", pages: "_Pages") -> Walk:
+        lookout, limit = pages.lookout, self._page_size(slot, moment, pages.lookout)
+        found = await walk(
+            pages.ask,
+            clock=self._around.clock,
+            asked_at=moment.wall,
+            depth=lookout.depth,
+            max_pages=self._polling.max_pages,
+            tolerance=self._overlap,
+            limit=limit,
+        )
+        if lookout.purpose is not Depth.FIRST_WALK:
+            self.usage.a_poll += (pages.asked - self.usage.a_poll) * _PAGES_SMOOTHING
+        if limit == FULL_PAGE:
+            self.health.showed(len(found.events), found.disorder)
+        return found
+
+    def _page_size(self, slot: int, moment: "_Moment", lookout: Lookout) -> int:
+        activity, now = self.queue.activity, moment.monotonic
+        if is_full_page_due(slot, moment.wall, activity.age(slot, now)):
+            return FULL_PAGE
+        return page_size(lookout, activity.expects(slot, now), in_order=self.health.is_in_order)
+
+    def _fresh(self, slot: int, found: Walk | None) -> Sequence[Sighting]:
+        """Return the events that are newer than any the schedule has seen, oldest first."""
+        newest, fresh = self.queue.activity.newest(slot), []
+        for event in reversed(found.events if found is not None else ()):
+            if (created := event.created.timestamp()) <= newest:
+                break
+            fresh.append(Sighting(created, is_alarming(event)))
+        return fresh[::-1]
+
+    def _outcome_of(self, found: Walk) -> Outcome:
         if found.truncated:
             self._around.observer.truncated_poll(self.pool.name)
             self._logger.warning("a history goes deeper than polling.max_pages; events may be missing")
         if found.damaged:
-            self._note_error(EVENTS_OPERATION, Outcome.MALFORMED, f"{found.damaged} events without a usable id or date")
+            self._note_error(
+                EVENTS_OPERATION, FetchError(Outcome.MALFORMED, f"{found.damaged} events without a usable id or date")
+            )
         return Outcome.MALFORMED if found.damaged else Outcome.OK
-
-    async def _page(self, username: str, token: str | None) -> EventPage:
-        """Ask for one page. The first is asked for once; a walk that has come further is not given up for a passing fault."""
-        call = partial(self._source.auth_events, username, token)
-        if token is None:
-            return await self._request(call)
-        for attempt in range(_ATTEMPTS - 1):
-            try:
-                return await self._budgeted(call)
-            except FetchError as error:
-                if error.outcome not in _RETRYABLE:
-                    raise
-            await self._unless_stopped(asyncio.sleep(self._backoff(attempt, _FIRST_RETRY, _LONGEST_RETRY)))
-        return await self._budgeted(call)
-
-    async def _budgeted(self, call: Callable[[], _T]) -> _T:
-        await self._unless_stopped(self.budget.acquire())
-        return await self._request(call)
-
-    async def _request(self, call: Callable[[], _T]) -> _T:
-        """Make one request, for which a token has been taken, in a worker thread."""
-        sent, number = self._around.monotonic(), next(self._numbers)
-        self.in_flight[number] = sent
-        outcome = Outcome.OK
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        except FetchError as error:
-            outcome = error.outcome
-            raise
-        finally:
-            del self.in_flight[number]
-            if outcome is Outcome.THROTTLED:
-                self.budget.throttled()
-            self.gate.answered(outcome, sent, self._around.monotonic())
-
-    async def _unless_stopped(self, waiting: Coroutine[object, object, _T]) -> _T:
-        """Wait for something that is not a request under way, but no longer than until the exporter stops."""
-        task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._around.stop.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if stop.done():
-                raise Stopped
-            return task.result()
-        finally:
-            for each in (task, stop):
-                each.cancel()
-
-    def _learn(self, username: str, outcome: Outcome, asked_at: float) -> None:
-        self._around.observer.poll(self.pool.name, outcome)
-        faults = self.census.polled(username, outcome, asked_at)
-        self._put_back(username, self._wait(outcome, faults))
 
     def _wait(self, outcome: Outcome, faults: int) -> float:
         """Return how many seconds a user is left alone after a poll."""
-        least, longest = self._polling.min_interval, self._polling.max_staleness
+        least, longest = self._polling.min_interval, self._polling.max_staleness * _LONGEST_BACKOFF
         if outcome in POOL_FAULTS:
             longest = min(longest, _POOL_FAULT_WAIT)
-        return least if not faults else self._backoff(faults - 1, least, max(least, longest))
+        return least if not faults else max(least, self.requests.backoff(faults - 1, least, max(least, longest)))
 
-    def _backoff(self, attempt: int, first: float, longest: float) -> float:
-        """Return a wait that doubles with each attempt, with some chance in it so that waits do not meet."""
-        return min(first * 2.0 ** min(attempt, 32), longest) * self._around.random.uniform(0.9, 1.0)
-
-    def _put_back(self, username: str, wait: float) -> None:
-        self.policy.returned(username, self._around.monotonic() + wait)
+    def put_back(self, slot: int, wait: float, *, answered: bool) -> None:
+        """Put a user back in line whose poll has ended, to be left alone for `wait` seconds."""
+        if not self.queue.returned(slot, self._around.monotonic(), wait, answered=answered):
+            self._leaving = {user: left for user, left in self._leaving.items() if left != slot}
+            self._roster.release(slot)
 
     # -- discovery ---------------------------------------------------------------------------------------------------------------
 
     async def discover(self) -> None:
         """Follow the selectors once; users found are polled from now on, users gone are not."""
-        began = self._around.clock()
-        found = await discover(self.pool.users, self._source, self._listing, self._read)
+        began, self._listed = self._around.clock(), 0
+
+        async def take(users: Sequence[ListedUser]) -> None:
+            self._unless_stopping()
+            self._take_up(await self._around.writer.select(self.pool.id, users, began=began, start=self._start))
+
+        found = await discover(self.pool.users, self._source, self._listing, self.requests.read, take)
+        self.usage.discovery = self._listed
         self._tell(found)
         # who is missing from a listing that broke off may still be selected
         dropped: Callable[[str], bool] = (lambda _: True) if found.complete else self._excluded.__contains__
-        selection = await self._around.writer.select(self.pool.id, found.users, dropped, began=began, start=self._start)
-        self._take_up(selection.added)
-        for username in selection.removed:
-            self.policy.remove(username)
-            self.census.remove(username)
+        await self._end_discovery(began, dropped)
         if found.complete:
             self.discovered.set()
         await self._ask_mode()
 
-    async def _read(self, path: Path) -> Sequence[str]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, read_users_file, path)
+    async def _end_discovery(self, began: float, dropped: Callable[[str], bool]) -> None:
+        """Let go of whom a discovery has not found, some at a time: each part is let go of once it is committed."""
+        after: int | None = 0
+        while after is not None:
+            self._unless_stopping()
+            part = await self._around.writer.deselect(self.pool.id, began=began, dropped=dropped, after=after)
+            self._let_go(part.removed)
+            after = part.after
+        await self._around.writer.settle_lingering(self.pool.id)
+
+    def _unless_stopping(self) -> None:
+        if self._around.stop.is_set():
+            raise Stopped
+
+    def _take_up(self, users: Sequence[KnownUser]) -> None:
+        for user in users:
+            slot = self._leaving.pop(user.user, None)
+            if slot is None:
+                self._add(user)
+            else:  # removed and selected again while one poll was under way: a second at the same time would disturb it
+                self._roster.come_back(slot, user.user)
+                self.census.add(slot, _state_of(user), self._around.clock())
+                self.queue.keep(slot)
+
+    def _add(self, user: KnownUser) -> None:
+        """Put a user in line who was selected just now, for the first time or again."""
+        slot, now, wall = self._roster.add(user.user), self._around.monotonic(), self._around.clock()
+        self.census.add(slot, _state_of(user), wall)
+        if user.polled_at is None:
+            self.queue.add(slot, now)
+        else:
+            self.queue.recall(slot, now, max(0.0, wall - user.polled_at), user.activity)
+            self.queue.line_up(slot, now)
+
+    def _let_go(self, users: Sequence[int]) -> None:
+        for user, slot in self._roster.slots(users).items():
+            self.census.remove(slot)
+            if self.queue.remove(slot):
+                self._roster.release(slot)
+            else:
+                self._roster.leave(slot)
+                self._leaving[user] = slot
 
     async def _listing(self, operation: str, call: Callable[[], UserPage]) -> UserPage:
         """Ask for one page of a listing, trying again where the fault may pass."""
-        for attempt in range(_ATTEMPTS - 1):
-            try:
-                return await self._budgeted(call)
-            except FetchError as error:
-                self._note_error(operation, error.outcome, str(error))
-                if error.outcome not in _RETRYABLE:
-                    raise
-            await self._unless_stopped(asyncio.sleep(self._backoff(attempt, _FIRST_RETRY, _LONGEST_RETRY)))
-        return await self._budgeted(call)
+        self._listed += 1
+        return await self.requests.insist(call, Purpose.DISCOVERY, lambda error: self._note_error(operation, error))
 
     async def _ask_mode(self) -> None:
         """Ask for the pool's mode of threat protection; who may not know it is not asked again."""
         if not self._asks_mode:
             return
         try:
-            self.health.threat_protection = await self._budgeted(self._source.threat_protection)
+            self.health.threat_protection = await self.requests.budgeted(
+                self._source.threat_protection, Purpose.DISCOVERY
+            )
         except FetchError as error:
             self._asks_mode = error.outcome is not Outcome.NOT_AUTHORIZED
-
-    def _take_up(self, users: Sequence[KnownUser]) -> None:
-        """Put users in line: whoever was polled before waits for the rest of the interval."""
-        now, monotonic = self._around.clock(), self._around.monotonic()
-        self.census.add(users)
-        for user in users:
-            due = 0.0 if user.polled_at is None else max(0.0, user.polled_at + self._polling.min_interval - now)
-            self.policy.add(user.username, monotonic + min(due, self._polling.min_interval))
 
     def _tell(self, found: Discovery) -> None:
         for failure in found.failures:
@@ -317,31 +345,55 @@ class PoolPoller:
                 path=f"users.{failure.selector}", outcome=failure.outcome.value, error=failure.message,
             )  # fmt: skip
             if not len(self.census):
-                self._note_up(failure.outcome)
+                self.health.answered(failure.outcome, self._logger)
         for place in frozenset(found.unmatched) - self._unmatched:
             self._logger.warning("a selector matches nobody", path=f"users.{place}")
         self._unmatched = frozenset(found.unmatched)
 
-    # -- what is told ------------------------------------------------------------------------------------------------------------
+    def _note_error(self, operation: str, error: FetchError) -> None:
+        self.health.failed(ErrorStatus(self._around.clock(), operation, error.outcome.value, str(error)))
+        self._logger.debug("a request failed", operation=operation, outcome=error.outcome.value, error=str(error))
 
-    def _note_up(self, outcome: Outcome) -> None:
-        if outcome in _UP_STAYS:
-            return
-        self.health.up = _UP.get(outcome, False)
-        if outcome is Outcome.THREAT_PROTECTION_OFF:
-            self.health.threat_protection = "OFF"
-        if self.health.up and self.health.said_down:
-            self._logger.info("the pool answers again")
-        if not self.health.up and not self.health.said_down:
-            self._logger.warning("the pool does not answer", outcome=outcome.value, error=self._last_error())
-        self.health.said_down = not self.health.up
 
-    def _last_error(self) -> str:
-        return self.health.errors[-1].message if self.health.errors else ""
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Of whom (the ledger's row) and when a poll began: by the clock that never goes back, and in epoch seconds.
 
-    def _note_error(self, operation: str, outcome: Outcome, message: str) -> None:
-        self.health.errors.append(ErrorStatus(self._around.clock(), operation, outcome.value, message))
-        self._logger.debug("a request failed", operation=operation, outcome=outcome.value, error=message)
+    `clock_set_at` is when the latter was last found set.
+    """
+
+    user: int
+    monotonic: float
+    wall: float
+    clock_set_at: float
+
+
+class _Pages:
+    """Asks for the pages of one walk. The first has its permit; a walk that has come further is not given up for one fault."""
+
+    def __init__(self, source: EventSource, requests: PoolRequests, lookout: Lookout, permit: Permit) -> None:
+        self.asked = 0
+        self.lookout = lookout
+        self._source = source
+        self._requests = requests
+        self._permit = permit
+        self._further = Purpose(lookout.purpose)
+
+    async def ask(self, token: str | None, limit: int) -> EventPage:
+        """Return one page; raises `FetchError`."""
+        self.asked += 1
+        call = partial(self._source.auth_events, self.lookout.username, token, limit)
+        if self.asked > 1:
+            return await self._requests.insist(call, self._further)
+        is_first_walk = self._further is Purpose.FIRST_WALK
+        purpose = Purpose.FIRST_WALK if is_first_walk else Purpose.NEW
+        return await self._requests.send(call, purpose, self._permit)
+
+
+def _state_of(user: KnownUser) -> UserState:
+    if user.polled_at is None:
+        return UserState.WAITING
+    return UserState.OK if user.found else UserState.NOT_FOUND
 
 
 def concurrency_for(requests_per_second: float) -> int:

@@ -19,15 +19,17 @@ class ErrorStatus:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """The request budget of one account in one Region, all in requests per second.
+    """The request budget of one account in one Region, in requests per second.
 
     `budget` is what the configuration gives, `allowed` what may be spent now, `needed` what `max_staleness` takes.
+    `longest_wait` is for how many seconds at most a user waits for a poll with what there is.
     """
 
     account: str
     budget: float
     allowed: float
     needed: float
+    longest_wait: float
 
 
 @dataclass(frozen=True, slots=True)

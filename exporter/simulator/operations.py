@@ -74,6 +74,13 @@ class Call:
         listing = LISTINGS.get(self.operation)
         return self.parameters.get(listing.token) if listing else None
 
+    @property
+    def limit(self) -> int | None:
+        """How many items it asks for at most, None where it does not say."""
+        listing = LISTINGS.get(self.operation)
+        limit = self.parameters.get(listing.limit) if listing else None
+        return limit if isinstance(limit, int) else None
+
     def text(self, name: str) -> str:
         """Return a required parameter."""
         value = self.parameters.get(name)

@@ -3,7 +3,6 @@
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -34,7 +33,7 @@ def record(rng: Random, act: Act, began: float, real: Clock) -> EventRecord:
     steps = _blocked(act.steps) if risk.decision == "Block" else act.steps
     first = _first_state(rng, act, risk, round(real(moment), 3))
     states = [
-        (real(moment + step.after), replace(first, response=step.response, challenges=step.challenges))
+        (real(moment + step.after), first._replace(response=step.response, challenges=step.challenges))
         for step in steps
     ]
     states += _feedback(rng, act, moment, states[-1][1], real)
@@ -73,4 +72,4 @@ def _feedback(rng: Random, act: Act, moment: float, last: AuthEvent, real: Clock
     value = "Invalid" if (doubt < 0.85) == (act.suspicion is Suspicion.HOSTILE) else "Valid"
     date = datetime.fromtimestamp(round(real(moment + after), 3), UTC)
     given = Feedback(value, "Admin" if by_admin else "User", date)
-    return [(date.timestamp(), replace(last, feedback=given))]
+    return [(date.timestamp(), last._replace(feedback=given))]

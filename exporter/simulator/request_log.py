@@ -11,12 +11,13 @@ _KEPT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came in; `instant` is in seconds of the monotonic clock."""
+    """A request as it came in; `instant` is in seconds of the monotonic clock, `limit` how many items it asked for at most."""
 
     instant: float
     operation: str
     pool_id: str | None
     username: str | None
+    limit: int | None
 
 
 class RequestLog:
@@ -31,7 +32,7 @@ class RequestLog:
         """Take a request down."""
         with self._lock:
             self._counts[call.operation] += 1
-            self._newest.append(Request(instant, call.operation, call.pool_id, call.username))
+            self._newest.append(Request(instant, call.operation, call.pool_id, call.username, call.limit))
 
     @property
     def counts(self) -> Counter[str]:

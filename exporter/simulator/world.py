@@ -106,7 +106,7 @@ def auth_event(created: datetime | float, **fields: Any) -> AuthEvent:
         context=Context("192.0.2.99", "Chrome 126, Windows 10", "+00:00", "Loughborough", "United Kingdom"),
         feedback=None,
     )
-    return replace(usual, **fields)
+    return usual._replace(**fields)
 
 
 @dataclass(slots=True)
@@ -202,7 +202,7 @@ class ScriptedWorld:
         with self._lock:
             records = self._holding(pool_id, event_id)
             record = records[event_id]
-            event = replace(record.final(_ALWAYS), **fields)
+            event = record.final(_ALWAYS)._replace(**fields)
             records[event_id] = EventRecord(record.visible_at, ((_ALWAYS, event),))
         return event
 

@@ -1,15 +1,18 @@
 """Turns a pool's selectors into users: names and files at once, groups and filters by listing the pool."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Selectors
+from exporter.configuration.users_file import read_users_file
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventSource, ListedUser, UserPage
+
+BATCH = 1000
+"""The most users that are handed over at once."""
 
 _HOPELESS = frozenset({Outcome.NOT_AUTHORIZED, Outcome.CREDENTIALS, Outcome.CONNECTION, Outcome.TIMEOUT})
 """Outcomes that the next selector with the same operation would meet too."""
@@ -17,8 +20,11 @@ _HOPELESS = frozenset({Outcome.NOT_AUTHORIZED, Outcome.CREDENTIALS, Outcome.CONN
 Request = Callable[[str, Callable[[], UserPage]], Awaitable[UserPage]]
 """(operation, call) -> page: makes the call in a worker thread, within the budget."""
 
-Read = Callable[[Path], Awaitable[Sequence[str]]]
-"""File of user names -> the names, read in a worker thread; raises `ConfigError`."""
+Read = Callable[[Callable[[], Sequence[str]]], Awaitable[Sequence[str]]]
+"""(call) -> names: reads a part of a file in a worker thread."""
+
+Take = Callable[[Sequence[ListedUser]], Awaitable[None]]
+"""Takes in a batch of users as they are found; the same user may come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,8 @@ class Failure:
 
 @dataclass(slots=True)
 class Discovery:
-    """The users found, by name, without the excluded ones, and the selectors that failed."""
+    """How the selectors of a pool were followed."""
 
-    users: dict[str, ListedUser] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
     """Selectors that were followed and name nobody."""
@@ -49,25 +54,34 @@ class Discovery:
         return not self.failures
 
 
-async def discover(selectors: Selectors, source: EventSource, request: Request, read: Read) -> Discovery:
-    """Follow every selector of a pool; one that fails does not keep the others from being followed."""
+async def discover(selectors: Selectors, source: EventSource, request: Request, read: Read, take: Take) -> Discovery:
+    """Follow every selector of a pool, handing over batches as they are found, without the excluded.
+
+    A selector that fails does not keep the others from being followed. Listings come first: they tell when a user was created, by
+    which the start is set, and it is set once, before a user is polled.
+    """
     found = Discovery()
-    for name in selectors.usernames:
-        _add(found, selectors, ListedUser(name, None))
+    excluded = frozenset(selectors.exclude)
+
+    async def take_selected(users: Iterable[ListedUser]) -> None:
+        selected = [user for user in users if user.username not in excluded]
+        if selected:
+            await take(selected)
+
+    await _follow_listings(found, _listings(selectors, source), request, take_selected)
+    for names in _batches(selectors.usernames):
+        await take_selected(ListedUser(name, None) for name in names)
     for index, path in enumerate(selectors.files):
-        await _read(found, selectors, f"files[{index}]", partial(read, path))
-    refused: dict[str, FetchError] = {}
-    for place, operation, page_at in _listings(selectors, source):
-        if operation in refused:
-            found.fail(place, refused[operation])
-            continue
-        error = await _list(found, selectors, place, _pages(operation, page_at, request))
-        if error is not None and error.outcome in _HOPELESS:
-            refused[operation] = error
+        await _read(found, f"files[{index}]", read_users_file(path, BATCH), read, take_selected)
     return found
 
 
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[at : at + BATCH] for at in range(0, len(names), BATCH))
+
+
 PageAt = Callable[[str | None], UserPage]
+TakeSelected = Callable[[Iterable[ListedUser]], Awaitable[None]]
 
 
 def _listings(selectors: Selectors, source: EventSource) -> list[tuple[str, str, PageAt]]:
@@ -84,37 +98,40 @@ def _listings(selectors: Selectors, source: EventSource) -> list[tuple[str, str,
     return [*groups, *filters, *everybody]
 
 
-def _add(found: Discovery, selectors: Selectors, user: ListedUser) -> None:
-    """Take a user in, unless excluded; a listing's word on the creation is kept."""
-    known = found.users.get(user.username)
-    if user.username not in selectors.exclude and (known is None or known.created is None):
-        found.users[user.username] = user
-
-
-async def _read(
-    found: Discovery, selectors: Selectors, place: str, read: Callable[[], Awaitable[Sequence[str]]]
+async def _follow_listings(
+    found: Discovery, listings: Iterable[tuple[str, str, PageAt]], request: Request, take: TakeSelected
 ) -> None:
+    refused: dict[str, FetchError] = {}
+    for place, operation, page_at in listings:
+        if operation in refused:
+            found.fail(place, refused[operation])
+            continue
+        error = await _list(found, place, _pages(operation, page_at, request), take)
+        if error is not None and error.outcome in _HOPELESS:
+            refused[operation] = error
+
+
+async def _read(found: Discovery, place: str, batches: Iterator[Sequence[str]], read: Read, take: TakeSelected) -> None:
+    """Take in whom a file names, a batch at a time; each is read as the one before has been taken."""
+    is_empty = True
     try:
-        names = await read()
+        while names := await read(partial(next, batches, ())):
+            is_empty = False
+            await take(ListedUser(name, None) for name in names)
     except ConfigError as error:
         found.failures.append(Failure(place, Outcome.OTHER, str(error)))
         return
-    for name in names:
-        _add(found, selectors, ListedUser(name, None))
-    if not names:
+    if is_empty:
         found.unmatched.append(place)
 
 
-async def _list(
-    found: Discovery, selectors: Selectors, place: str, pages: AsyncIterator[UserPage]
-) -> FetchError | None:
+async def _list(found: Discovery, place: str, pages: AsyncIterator[UserPage], take: TakeSelected) -> FetchError | None:
     """Take in whom a selector lists; return the error that kept it from being followed to its end."""
     listed = 0
     try:
         async for page in pages:
             listed += len(page.users)
-            for user in page.users:
-                _add(found, selectors, user)
+            await take(page.users)
     except FetchError as error:
         found.fail(place, error)
         return error

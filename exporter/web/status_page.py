@@ -103,7 +103,8 @@ def _short_budget(budget: BudgetStatus, max_staleness: float) -> str:
     return (
         f"Polling everybody within {duration(max_staleness)} takes {_rate(budget.needed)} requests a second of "
         f"{budget.account}, its budget is {_rate(budget.budget)}: raise polling.requests_per_second "
-        "as far as the AWS quota goes, or polling.max_staleness, or select fewer users."
+        "as far as the AWS quota goes, or polling.max_staleness, or select fewer users. "
+        f"As it is, a user may wait {duration(budget.longest_wait)} for a poll, busy ones less."
     )
 
 

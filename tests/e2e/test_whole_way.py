@@ -2,14 +2,17 @@
 
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from exporter.event.event import Challenge, Context
-from tests.conftest import Start, eventually
+from exporter.simulator.faults import Kind
+from tests.conftest import ExporterProcess, Start, eventually
 from tests.e2e.conftest import POOL, Town
 
 EVENTS = "cognito_auth_events_total"
@@ -171,6 +174,87 @@ def test_never_more_requests_than_the_budget(town: Town, start: Start) -> None:
     exporter.end()
     for seconds in (0.5, 1.0, 3.0, 7.0):
         assert town.simulator.requests.most_within(seconds) <= 20 * (seconds + 1)
+
+
+def test_slow_answers_are_followed_by_no_burst(town: Town, start: Start) -> None:
+    """Requests that slow answers have held up do not come all at once after them: their budget is not spent later."""
+    text = town.config.read_text()
+    town.config.write_text(text.replace("requests_per_second: 200", "requests_per_second: 10").replace("2s}", "9s}"))
+    town.settle(*(f"user{number}" for number in range(300)))
+    slow = town.faults.inject(Kind.SLOW, seconds=4.0)
+    exporter = start()
+    eventually(lambda: slow.struck > 25, "more slow answers than workers")
+    town.faults.clear()
+    before = sum(town.simulator.requests.counts.values())
+    eventually(lambda: sum(town.simulator.requests.counts.values()) > before + 60, "quick ones")
+    exporter.end()
+    for seconds in (0.3, 1.0, 3.0):
+        assert town.simulator.requests.most_within(seconds) <= 10 * (seconds + 1)
+
+
+def test_every_request_has_a_purpose(town: Town, start: Start) -> None:
+    """Requests are shown by what they are for, and add up to all there were; ordinary polls ask for small pages."""
+    town.settle("ada", "grace")
+    town.happen("ada", 130)
+    exporter = start()
+    eventually(lambda: exporter.total(EVENTS) == town.truth, "the history")
+    town.happen("ada")
+    eventually(lambda: exporter.total(EVENTS) == town.truth, "the later event")
+    town.faults.inject(Kind.SERVER_ERROR, probability=1.0, operation="ListUsers")
+    eventually(lambda: spent(exporter)["retry"] > 0, "a retry")
+    town.faults.clear()
+    purposes = spent(exporter)
+    assert purposes["first_walk"] == 4  # three pages and one
+    assert min(purposes["new"], purposes["discovery"]) > 0
+    eventually(
+        lambda: sum(spent(exporter).values()) == exporter.total("cognito_auth_exporter_api_requests_total"), "the sum"
+    )
+    sizes = page_sizes(town)
+    assert (max(sizes), 60 in sizes) == (60, True)
+    eventually(lambda: min(page_sizes(town)) <= 10, "small pages, once the pool has shown its order")
+
+
+def page_sizes(town: Town) -> set[int]:
+    """Return how many events were asked for at once."""
+    newest = town.simulator.requests.newest
+    return {request.limit or 0 for request in newest if request.operation == "AdminListUserAuthEvents"}
+
+
+def spent(exporter: ExporterProcess) -> dict[str, float]:
+    """Return the number of requests by purpose."""
+    samples = exporter.samples("cognito_auth_exporter_api_requests_by_purpose_total")
+    return {dict(labels)["purpose"]: value for labels, value in samples.items()}
+
+
+def test_too_small_a_budget_is_said_once(town: Town, start: Start) -> None:
+    """Where the budget cannot hold `max_staleness`, the log says so once, with what to change, and the metrics show it."""
+    town.settle(*(f"u{number}" for number in range(30)))
+    text = town.config.read_text()
+    town.config.write_text(text.replace("requests_per_second: 200", "requests_per_second: 2").replace("1m", "5s"))
+    exporter = start()
+    needed, allowed = (f"cognito_auth_exporter_{name}_per_second" for name in ("requests_needed", "request_budget"))
+    eventually(lambda: exporter.total(needed) > 6, "the need")
+    assert exporter.total(allowed) == 2
+    eventually(lambda: exporter.samples("cognito_auth_exporter_users")[(("state", "ok"),)] == 30, "a first round")
+    assert exporter.output.count("the budget is too small for polling.max_staleness: raise") == 1
+    assert "longest_wait=0." in exporter.output
+
+
+def test_what_is_learned_of_users_outlives_a_restart(town: Town, start: Start, tmp_path: Path) -> None:
+    """The state keeps what the schedule knows of each user, and a restart polls nobody anew out of turn."""
+    town.settle("ada", "grace")
+    town.happen("ada", 20)
+    town.config.write_text(town.config.read_text().replace("min_interval: 1s", "min_interval: 20s"))
+    exporter = start()
+    eventually(lambda: exporter.total(EVENTS) == 20, "the events")
+    assert exporter.end() == 0
+    with closing(sqlite3.connect(tmp_path / "data/cognito-auth-exporter.db")) as state:
+        assert {len(kept) for (kept,) in state.execute("SELECT activity FROM user")} == {32}
+    before = town.simulator.requests.counts["AdminListUserAuthEvents"]
+    again = start()
+    eventually(lambda: again.get("/-/ready").status_code == 200, "the start")
+    time.sleep(3)
+    assert town.simulator.requests.counts["AdminListUserAuthEvents"] == before
 
 
 def test_a_pool_in_trouble_is_alone(town: Town, start: Start) -> None:

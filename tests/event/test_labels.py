@@ -1,7 +1,6 @@
 """The label rules: the API's own words, new values within bounds, and what is absent."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import botocore.session
@@ -45,7 +44,7 @@ SHAPES = {
 
 def in_country(name: str | None) -> AuthEvent:
     """Return an event from a country of that name."""
-    return replace(EVENT, context=Context(None, None, None, None, name))
+    return EVENT._replace(context=Context(None, None, None, None, name))
 
 
 def test_known_values_are_those_of_the_api() -> None:
@@ -87,7 +86,7 @@ RISKS = [
 @pytest.mark.parametrize(("risk", "expected"), RISKS)
 def test_risk(risk: Risk | None, expected: tuple[str, str, bool]) -> None:
     """A level that is absent is `None`, a risk that is absent is `Unknown`."""
-    labels = label_event(replace(EVENT, risk=risk), ValueRules({}))
+    labels = label_event(EVENT._replace(risk=risk), ValueRules({}))
     assert (labels.risk_level, labels.risk_decision, labels.compromised) == expected
 
 
@@ -237,3 +236,12 @@ def test_json_gives_labels_back(event: AuthEvent) -> None:
     text = labels.to_json()
     assert "\n" not in text
     assert Labels.from_json(text) == labels
+
+
+def test_new_values_are_noticed_of_each_event() -> None:
+    """Labels made once for many events are those of the API's own words: of other values each event counts."""
+    rules = ValueRules({})
+    usual = [label_event(EVENT._replace(event_id=f"e-{number}"), rules) for number in range(3)]
+    unusual = [label_event(EVENT._replace(response="Delayed"), rules) for _ in range(3)]
+    assert usual == [label_event(EVENT, ValueRules({}))] * 3
+    assert ({each.response for each in unusual}, rules.unknown) == ({"Delayed"}, {"response": 3})

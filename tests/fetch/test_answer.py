@@ -110,13 +110,19 @@ class Lost(tzinfo):
     def tzname(self, _: datetime | None) -> None: ...
 
 
+NO_DATES: list[object] = [
+    *(None, True, [], {}, {"year": 2026}, 0, -1, 1e300, -1e300, 10**400, NOW.timestamp() * 1000),
+    *(float("nan"), float("inf"), float("-inf")),
+    *("", "yesterday", "2026-13-45T00:00:00Z", "1777636800", "99999999999999999999", "2026-05-01T12:00\ud800"),
+]
+
 DAMAGED: dict[str, object] = {
     "null": None,
     "text": "event",
     "list": [],
     "structure": {},
     **{f"id {value!r:.20}": {**BARE, "EventId": value} for value in (None, "", 7, "x" * 1025, "a\0", "\ud800", ["e"])},
-    **{f"date {value!r:.40}": {**BARE, "CreationDate": value} for value in (None, 1723136049.9, "2026-05-01", True)},
+    **{f"date {value!r:.40}": {**BARE, "CreationDate": value} for value in NO_DATES},
     "before Cognito": {**BARE, "CreationDate": datetime(2013, 12, 31, 23, 59, tzinfo=UTC)},
     "tomorrow": {**BARE, "CreationDate": NOW + timedelta(days=1, seconds=1)},
     "first year": {**BARE, "CreationDate": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
@@ -133,17 +139,22 @@ def test_an_entry_without_id_or_date_is_damaged(case: str) -> None:
     assert page.damaged == 1
 
 
-DATES = [
+DATES: list[tuple[object, datetime]] = [
     (datetime(2014, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)),
     (NOW + timedelta(days=1), NOW + timedelta(days=1)),
     (CREATED.replace(tzinfo=None), CREATED),
     (CREATED.astimezone(timezone(timedelta(hours=9))), CREATED),
+    (1723136049.929, datetime(2024, 8, 8, 16, 54, 9, 929000, UTC)),
+    (1388534400, datetime(2014, 1, 1, tzinfo=UTC)),
+    ("2026-05-01T11:55:00Z", CREATED),
+    ("2026-05-01T13:55:00+02:00", CREATED),
+    ("2026-05-01", NOW.replace(hour=0)),
 ]
 
 
 @pytest.mark.parametrize(("date", "expected"), DATES)
-def test_dates_become_utc(date: datetime, expected: datetime) -> None:
-    """Any date from Cognito's launch to a day ahead of our clock is taken, in UTC; one without a zone is UTC."""
+def test_dates_become_utc(date: object, expected: datetime) -> None:
+    """A date from Cognito's launch to a day ahead of our clock, as number or text, is taken; one without a zone is UTC."""
     created = event_of(CreationDate=date).created
     assert (created, created.tzinfo) == (expected, UTC)
 

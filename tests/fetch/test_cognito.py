@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from exporter.fetch.cognito import CognitoSource, Identity
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventSource, UserPage
+from tests.fetch.test_curl import certificate
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 POOL = "eu-west-1_Ab129faBb"
@@ -127,7 +129,7 @@ def new_source(server: Server, observer: Observer) -> Iterator[NewSource]:
     made: list[EventSource] = []
 
     def new(identity: Identity = DEMO, **more: Any) -> EventSource:
-        settings: dict[str, Any] = {"endpoint_url": server.url, "request_timeout": 5.0, "connections": 4, **more}
+        settings: dict[str, Any] = {"endpoint_url": server.url, "request_timeout": 5.0, **more}
         made.append(
             CognitoSource(
                 POOL,
@@ -167,6 +169,12 @@ def test_a_page_is_asked_for_and_read(server: Server, new_source: NewSource, obs
     assert page.events[0].created == NOW - timedelta(seconds=60)
     assert page.events[0].created.tzinfo is UTC
     assert observer.heard == [("AdminListUserAuthEvents", Outcome.OK)]
+
+
+def test_a_page_of_fewer_events_is_asked_for(server: Server, new_source: NewSource) -> None:
+    """How many events to ask for is the caller's to say."""
+    new_source().auth_events(USERNAME, None, 7)
+    assert json.loads(server.requests[0][1]) == {"UserPoolId": POOL, "Username": USERNAME, "MaxResults": 7}
 
 
 LISTINGS: dict[str, tuple[Callable[[EventSource], UserPage], str, dict[str, object]]] = {
@@ -224,11 +232,23 @@ def test_close_can_be_repeated(server: Server, new_source: NewSource) -> None:
 
 
 def test_one_damaged_event_does_not_cost_the_page(server: Server, new_source: NewSource) -> None:
-    """A date that boto3 itself would refuse the whole page for is one damaged event."""
-    dates = ["yesterday", {"year": 2026}, [], 1e300, -1e300, True, "99999999999999999999", None, "2026-13-45T00:00:00Z"]
-    server.answer = says({"AuthEvents": [EVENT, *({**EVENT, "EventId": "x", "CreationDate": date} for date in dates)]})
+    """An event that boto3 itself would refuse the whole page for is one damaged event."""
+    dates: list[object] = [
+        "yesterday",
+        {"year": 2026},
+        [],
+        1e300,
+        -1e300,
+        True,
+        "99999999999999999999",
+        None,
+        "2026-13-45T00:00:00Z",
+    ]
+    dates += [float("nan"), float("inf"), 10**400]
+    damaged = ["event", None, *({**EVENT, "EventId": "x", "CreationDate": date} for date in dates)]
+    server.answer = says({"AuthEvents": [{**EVENT, "EventRisk": "High", "Unheard": [{}]}, *damaged]})
     page = new_source().auth_events(USERNAME, None)
-    assert ([event.event_id for event in page.events], page.damaged) == (["e-1"], len(dates))
+    assert ([event.event_id for event in page.events], page.damaged) == (["e-1"], len(damaged))
 
 
 def test_a_date_in_text_is_read(server: Server, new_source: NewSource) -> None:
@@ -309,12 +329,20 @@ def test_a_missing_group_is_told_from_a_missing_pool(server: Server, new_source:
 
 
 def test_a_parameter_that_cannot_be_sent(server: Server, new_source: NewSource, observer: Observer) -> None:
-    """What boto3 refuses to send is an outcome without the user's name, and no HTTP attempt."""
+    """What AWS would refuse unseen is an outcome without the user's name, and no HTTP attempt."""
     source = new_source()
     error = failure(lambda: source.auth_events("", None))
     assert error.outcome is Outcome.INVALID_PARAMETER
     assert error.__suppress_context__
     assert (server.requests, observer.heard) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "\ud800", "a\0b", "\r\nX-Injected: 1", "\u202e", '"}{'])
+def test_any_name_can_be_sent(name: str, server: Server, new_source: NewSource) -> None:
+    """Whatever a user is called, the request says exactly that: whether it is a name is for AWS to say."""
+    new_source().auth_events(name, "t" * 131_072)
+    (headers, body), *rest = server.requests
+    assert (json.loads(body)["Username"], "X-Injected" in headers, rest) == (name, False, [])
 
 
 # -- answers that are none ---------------------------------------------------------------------------------------------------
@@ -334,6 +362,16 @@ def half_a_body(handler: Handler) -> None:
     body = json.dumps(GOOD).encode()
     handler.head(200, len(body))
     handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
+
+
+def half_a_head(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    handler.close_connection = True
+
+
+def long_head(handler: Handler) -> None:
+    handler.give(200, b"{}", X_Long="x" * 2**20)
     handler.close_connection = True
 
 
@@ -377,6 +415,8 @@ MUTILATIONS: dict[str, tuple[Answer, Outcome]] = {
     "reset": (reset, Outcome.CONNECTION),
     "silence": (silence, Outcome.CONNECTION),
     "half a body": (half_a_body, Outcome.CONNECTION),
+    "half a head": (half_a_head, Outcome.MALFORMED),
+    "long head": (long_head, Outcome.CONNECTION),
     "half a chunk": (half_a_chunk, Outcome.CONNECTION),
     "no HTTP": (no_http, Outcome.CONNECTION),
     "hang": (hang, Outcome.TIMEOUT),
@@ -405,8 +445,11 @@ MUTILATIONS: dict[str, tuple[Answer, Outcome]] = {
     "AuthEvents text": (says({"AuthEvents": "none"}), Outcome.MALFORMED),
     "AuthEvents number": (says({"AuthEvents": 0}), Outcome.MALFORMED),
     "AuthEvents structure": (says({"AuthEvents": {"0": EVENT}}), Outcome.MALFORMED),
-    "event text": (says({"AuthEvents": ["event"]}), Outcome.MALFORMED),
-    "risk text": (says({"AuthEvents": [{**EVENT, "EventRisk": "High"}]}), Outcome.MALFORMED),
+    "AuthEvents twice": (raw(b'{"AuthEvents": [], "AuthEvents": null}'), Outcome.MALFORMED),
+    "an error, 200": (says({"__type": "TooManyRequestsException", "message": ""}), Outcome.MALFORMED),
+    "no text": (raw(b"\xff\xfe\x00"), Outcome.MALFORMED),
+    "number": (says(1e300), Outcome.MALFORMED),
+    "token list": (says({"AuthEvents": [], "NextToken": ["t"]}), Outcome.MALFORMED),
     "token number": (says({"AuthEvents": [], "NextToken": 7}), Outcome.MALFORMED),
     "token empty": (says({"AuthEvents": [], "NextToken": ""}), Outcome.MALFORMED),
     "error code number": (says({"__type": 7}, 400), Outcome.MALFORMED),
@@ -437,6 +480,66 @@ def test_nobody_listens(new_source: NewSource, observer: Observer) -> None:
         error = failure(lambda: new_source(endpoint_url=url).auth_events(USERNAME, None))
     assert error.outcome is Outcome.CONNECTION
     assert observer.heard == [("AdminListUserAuthEvents", Outcome.CONNECTION)]
+
+
+@pytest.fixture
+def proxied(server: Server, new_source: NewSource, monkeypatch: pytest.MonkeyPatch) -> EventSource:
+    """Make a source whose requests go through the server as their proxy."""
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    return new_source(Identity(), endpoint_url="http://cognito.example.com", request_timeout=0.5)
+
+
+def test_a_proxy_is_used(server: Server, proxied: EventSource, observer: Observer) -> None:
+    """Where the environment names a proxy, requests go through it, over one connection."""
+    for _ in range(3):
+        assert len(proxied.auth_events(USERNAME, None).events) == 1
+    assert [headers["Host"] for headers, _ in server.requests] == ["cognito.example.com"] * 3
+    assert server.connections == 1
+    assert observer.heard == [("AdminListUserAuthEvents", Outcome.OK)] * 3
+
+
+@pytest.mark.parametrize(
+    "case", ["silence", "half a body", "half a chunk", "no HTTP", "hang", "drip", "endless", "no JSON"]
+)
+def test_what_a_proxy_mutilates_is_an_outcome(
+    case: str, server: Server, proxied: EventSource, observer: Observer
+) -> None:
+    """Answers through a proxy are held to the same bounds, and are the same outcomes."""
+    server.answer, outcome = MUTILATIONS[case]
+    assert failure(lambda: proxied.auth_events(USERNAME, None)).outcome is outcome
+    assert observer.heard == [("AdminListUserAuthEvents", outcome)]
+    assert observer.seconds[0] < 3.0
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_a_bundle_that_is_missing(
+    variable: str, server: Server, new_source: NewSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom to trust is read from where boto3 has it; a file that is missing is `connection`, not a matter of credentials."""
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, "/nowhere/bundle.pem")
+    source = new_source(endpoint_url=server.url.replace("http:", "https:"))
+    error = failure(lambda: source.auth_events(USERNAME, None))
+    assert (error.outcome, "SSL CA cert" in str(error)) == (Outcome.CONNECTION, True)
+
+
+@pytest.mark.parametrize("held", ["localhost", "other.example"])
+def test_the_bundle_is_trusted(
+    held: str, server: Server, new_source: NewSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS, the authorities of boto3's bundle are trusted, for the host that is asked and no other."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    path = certificate(tmp_path, held)
+    tls.load_cert_chain(path)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    source = new_source(endpoint_url=f"https://localhost:{server.server_port}")
+    if held == "localhost":
+        assert len(source.auth_events(USERNAME, None).events) == 1
+    else:
+        assert failure(lambda: source.auth_events(USERNAME, None)).outcome is Outcome.CONNECTION
+        assert server.requests == []
 
 
 def test_no_tls(server: Server, new_source: NewSource) -> None:
@@ -648,7 +751,7 @@ def test_those_who_waited_share_a_failure(sts: Sts, new_source: NewSource, caplo
 
 def test_many_threads_share_one_client(server: Server, new_source: NewSource, observer: Observer) -> None:
     """Calls at the same time are each one request, heard of once, over no more connections than threads."""
-    source = new_source(connections=8)
+    source = new_source()
     calls = [threading.Thread(target=source.auth_events, args=(USERNAME, None)) for _ in range(8)]
     for call in calls:
         call.start()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import accumulate, count
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.event.event import AuthEvent
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage
+from exporter.fetch.source import FULL_PAGE, EventPage
 from exporter.fetch.walk import Walk, walk
 
 
@@ -28,19 +29,50 @@ class Pages:
         self.damaged = damaged
         self.asked = 0
 
-    async def ask(self, token: str | None) -> EventPage:
+    async def ask(self, token: str | None, limit: int) -> EventPage:
         """Answer a page."""
+        assert limit == FULL_PAGE
         self.asked += 1
         number = 0 if token is None else int(token)
         following = str(number + 1) if number + 1 < len(self.pages) else None
         return EventPage(tuple(self.pages[number]), following, self.damaged)
 
 
-def take(pages: Pages, depth: float, max_pages: int = 200, tolerance: float = 600.0) -> Walk:
-    """Walk the pages to the end of the walk."""
+class History:
+    """A history that gives as many events as are asked for, `full` at most; `empty` pages with tokens come in between.
+
+    A token says for which number of events it was given, and is refused with another.
+    """
+
+    def __init__(self, events: Sequence[AuthEvent], full: int = FULL_PAGE, empty: frozenset[int] = frozenset()) -> None:
+        self.events = events
+        self.full = full
+        self.empty = empty
+        self.asked: list[tuple[str | None, int]] = []
+
+    async def ask(self, token: str | None, limit: int) -> EventPage:
+        """Answer a page."""
+        self.asked.append((token, limit))
+        at, given_for, number = (0, limit, 0) if token is None else (int(part) for part in token.split("/"))
+        assert given_for == limit, "a token of a page of another size"
+        end = at if number in self.empty else at + min(limit, self.full)
+        return EventPage(tuple(self.events[at:end]), f"{end}/{limit}/{number + 1}" if end < len(self.events) else None)
+
+
+def take(
+    pages: Pages | History, depth: float, max_pages: int = 200, tolerance: float = 600.0, limit: int = FULL_PAGE
+) -> Walk:
+    """Walk the pages to the end of the walk; the clock moves on by a second at each look."""
+    clock = count(10_001)
     return asyncio.run(
         walk(
-            pages.ask, clock=lambda: 10_001.0, asked_at=10_000.0, depth=depth, max_pages=max_pages, tolerance=tolerance
+            pages.ask,
+            clock=lambda: float(next(clock)),
+            asked_at=10_000.0,
+            depth=depth,
+            max_pages=max_pages,
+            tolerance=tolerance,
+            limit=limit,
         )
     )
 
@@ -106,7 +138,7 @@ def test_last_allowed_page_may_be_the_last() -> None:
 def test_repeated_token_breaks_off() -> None:
     """A token that comes twice ends the walk as malformed instead of going round for ever."""
 
-    async def ask(_token: str | None) -> EventPage:
+    async def ask(_token: str | None, _limit: int) -> EventPage:
         return EventPage((event(90),), "again")
 
     with pytest.raises(FetchError) as caught:
@@ -139,3 +171,105 @@ def test_shows_all_above_depth(created: list[int], size: int, depth: int) -> Non
     pages = [history[at : at + size] for at in range(0, len(history), size)] or [[]]
     shown = {each.created.timestamp() for each in take(Pages(*pages), depth=depth).events}
     assert shown >= {at for at in created if at >= depth}
+
+
+# -- a small first page ------------------------------------------------------------------------------------------------------
+
+NEWEST_FIRST = [event(at) for at in range(300, 100, -1)]
+
+SMALL: dict[str, tuple[History, float, int, list[tuple[str | None, int]]]] = {
+    "enough": (History(NEWEST_FIRST), 297.5, 5, [(None, 5)]),
+    "the whole history": (History(NEWEST_FIRST[:4]), 0, 5, [(None, 5)]),
+    "nobody has events": (History([]), 0, 1, [(None, 1)]),
+    "not enough": (History(NEWEST_FIRST), 290, 5, [(None, 5), (None, 60)]),
+    "as deep as the depth only": (History(NEWEST_FIRST), 296, 5, [(None, 5), (None, 60)]),
+    "one event": (History(NEWEST_FIRST), 300.5, 1, [(None, 1), (None, 60)]),
+    "shorter than asked for": (History(NEWEST_FIRST, full=4), 298, 5, [(None, 5), (None, 60)]),
+    "empty": (History(NEWEST_FIRST, empty=frozenset({0})), 298, 5, [(None, 5), (None, 60), ("0/60/1", 60)]),
+    "far from enough": (History(NEWEST_FIRST), 200, 5, [(None, 5), (None, 60), ("60/60/1", 60)]),
+    "a full page at once": (History(NEWEST_FIRST), 200, 60, [(None, 60), ("60/60/1", 60)]),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_a_small_page_that_does_not_suffice_begins_the_walk_again(case: str) -> None:
+    """A small first page is all, or the walk begins again with full pages: its token is never used."""
+    history, depth, limit, expected = SMALL[case]
+    found = take(history, depth, limit=limit)
+    assert history.asked == expected
+    assert {each.created.timestamp() for each in found.events} >= {at for at in range(300, 100, -1) if at >= depth} & {
+        each.created.timestamp() for each in history.events
+    }
+
+
+def test_what_a_small_page_says() -> None:
+    """A small page is the first page, but says nothing of where a full one would end: feedback is awaited until that is known."""
+    found = take(History(NEWEST_FIRST), depth=297.5, limit=5)
+    assert (len(found.first_page), found.first_page_since, found.truncated) == (5, None, False)
+    assert (found.asked_at, found.answered_at) == (10_000.0, 10_001.0)
+
+
+def test_what_a_walk_that_began_again_says() -> None:
+    """Times and first page are those of the full pages, which alone are used; the walk began when it did."""
+    found = take(History(NEWEST_FIRST), depth=290, limit=5)
+    assert (len(found.first_page), found.first_page_since) == (60, 241.0)
+    assert (found.asked_at, found.answered_at) == (10_000.0, 10_002.0)
+
+
+def test_a_small_page_is_not_counted_among_max_pages() -> None:
+    """`max_pages` full pages are asked for, whatever came before."""
+    history = History(NEWEST_FIRST)
+    found = take(history, depth=0, max_pages=2, limit=5)
+    assert ([limit for _, limit in history.asked], found.truncated) == ([5, 60, 60], True)
+    assert found.events[0].created.timestamp() == 181.0
+
+
+@pytest.mark.parametrize(("order", "seconds"), [((5, 4, 3), 0.0), ((5, 3, 4), 1.0), ((1, 5, 4), 4.0), ((5, 5, 4), 0.0)])
+def test_disorder_is_told(order: tuple[float, ...], seconds: float) -> None:
+    """A walk tells by how much events stood below older ones."""
+    assert take(Pages([event(at) for at in order]), depth=0).disorder == seconds
+
+
+def disorder(created: Sequence[float]) -> float:
+    """Return by how much events stand after older ones, at most."""
+    oldest = list(accumulate(created, min))
+    return max([0.0, *(at - before for before, at in zip(oldest, created[1:], strict=False))])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[AuthEvent]:
+    """Return a history newest first but for some seconds of disorder, with many events at the same time."""
+    jitter = draw(st.integers(0, 20))
+    keys = draw(st.lists(st.tuples(st.integers(0, 300), st.integers(0, jitter)), max_size=200))
+    ordered = sorted(keys, key=lambda key: key[0] + key[1], reverse=True)
+    return [event(at, f"e{number}") for number, (at, _) in enumerate(ordered)]
+
+
+@given(histories(), st.integers(1, 60), st.integers(1, 60), st.integers(0, 310), st.frozensets(st.integers(0, 5)))
+def test_a_walk_with_any_limit_shows_what_is_to_be_shown(
+    events: list[AuthEvent], limit: int, full: int, depth: int, empty: frozenset[int]
+) -> None:
+    """Whatever the first page's size: all at or above the depth is shown, as far as the disorder was shown.
+
+    What a page does not show of the disorder, nobody can know; a walk of full pages has the same bound.
+    """
+    for size in (limit, FULL_PAGE):
+        history = History(events, full, empty)
+        found = take(history, depth, limit=size)
+        created = [each.created.timestamp() for each in events]
+        unseen = disorder(created) - disorder(created[: len(found.events)])
+        shown = {each.event_id for each in found.events}
+        assert shown >= {each.event_id for each in events if each.created.timestamp() >= depth + unseen}
+        assert len(shown) == len(found.events)
+        assert not found.truncated
+
+
+@given(st.lists(st.integers(0, 300), max_size=200), st.integers(1, 60), st.integers(0, 310))
+def test_any_limit_shows_the_same_as_a_full_page(created: list[int], limit: int, depth: int) -> None:
+    """Newest first, with many at the same time: the events at or above the depth are the same for any limit."""
+    events = [event(at, f"e{number}") for number, at in enumerate(sorted(created, reverse=True))]
+    small, large = (
+        [each for each in take(History(events), depth, limit=size).events if each.created.timestamp() >= depth]
+        for size in (limit, FULL_PAGE)
+    )
+    assert small == large

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ledger.database import APPLICATION_ID, SCHEMA_VERSION, open_database
+from exporter.ledger.database import open_database
 from exporter.ledger.ledger import LedgerError
+from exporter.ledger.rules import Settings
+from exporter.ledger.schema import APPLICATION_ID, SCHEMA_VERSION
+from exporter.ledger.sqlite import SqliteLedger
 
 
 def foreign(path: Path) -> None:
@@ -26,6 +29,24 @@ def newer(path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+
+
+def of_no_version(path: Path) -> None:
+    """Make a state whose header has lost its version."""
+    open_database(path).close()
+    content = bytearray(path.read_bytes())
+    content[60:64] = bytes(4)
+    path.write_bytes(content)
+
+
+def newer_in_the_log(path: Path) -> None:
+    """Make a state of a newer version, killed before its log was written back to the file."""
+    open_database(path).close()
+    code = (
+        "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        f"db.execute('PRAGMA user_version = {SCHEMA_VERSION + 1}'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 def corrupt(path: Path) -> None:
@@ -46,6 +67,8 @@ def text(path: Path) -> None:
     [
         (foreign, "a SQLite database of another program"),
         (newer, "written by a newer version of this exporter"),
+        (newer_in_the_log, "written by a newer version of this exporter"),
+        (of_no_version, "corrupt"),
         (corrupt, "corrupt"),
         (text, "not a SQLite database"),
     ],
@@ -119,3 +142,149 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
             open_database(path)
     assert pipe.is_fifo()
     assert Path(os.devnull).is_char_device()
+
+
+VERSION_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE pool (id INTEGER PRIMARY KEY, pool_id TEXT NOT NULL UNIQUE, discovered REAL);
+
+-- One row a configured or discovered user name; rules.Ground tells what the times mean.
+CREATE TABLE user (
+    id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, name TEXT NOT NULL, selected INTEGER NOT NULL, selected_at REAL NOT NULL,
+    start REAL NOT NULL, floor REAL NOT NULL, mark REAL, mark_at REAL, newest REAL, newest_id TEXT,
+    first_page_since REAL NOT NULL DEFAULT 0, polled_at REAL, found INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (pool, name)
+);
+CREATE INDEX user_newest ON user (pool, newest_id) WHERE newest_id IS NOT NULL;
+
+-- Newest events of user names until commit `replaced`; kept while a walk that began before it is under way.
+CREATE TABLE former_newest (
+    event_id TEXT NOT NULL, user INTEGER NOT NULL, replaced INTEGER NOT NULL, PRIMARY KEY (event_id, user)
+) WITHOUT ROWID;
+CREATE INDEX former_newest_replaced ON former_newest (replaced);
+
+-- Events that may be shown again and must be known then: rules.Standing in `standing`, labels only while open.
+CREATE TABLE event (
+    pool INTEGER NOT NULL, event_id TEXT NOT NULL, user INTEGER NOT NULL, created REAL NOT NULL, standing INTEGER NOT NULL,
+    feedback INTEGER NOT NULL, series INTEGER NOT NULL, user_series INTEGER, recorded INTEGER NOT NULL, labels TEXT,
+    PRIMARY KEY (pool, event_id)
+) WITHOUT ROWID;
+CREATE INDEX event_user ON event (user, created);
+CREATE INDEX event_open ON event (user, created) WHERE standing = 0;
+CREATE INDEX event_series ON event (series, created);
+CREATE INDEX event_user_series ON event (user_series, created) WHERE user_series IS NOT NULL;
+
+-- One row a label set of a counter family; `last` is the newest creation among its forgotten events.
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, family TEXT NOT NULL, labels TEXT NOT NULL, value INTEGER NOT NULL,
+    shown INTEGER NOT NULL, last REAL, exemplar TEXT, exemplar_at REAL,
+    UNIQUE (pool, family, labels)
+);
+
+CREATE TABLE country (user INTEGER NOT NULL, country TEXT NOT NULL, PRIMARY KEY (user, country)) WITHOUT ROWID;
+
+-- Values that the API did not have when this was written, and that are passed on.
+CREATE TABLE accepted_value (
+    pool INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (pool, field, value)
+) WITHOUT ROWID;
+"""
+
+
+def version_1(path: Path) -> None:
+    """Make a state as the first version wrote it, with two users, one of whom has been polled."""
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(VERSION_1)
+        connection.execute("INSERT INTO meta VALUES ('hash_key', ?)", (b"k" * 32,))
+        connection.execute("INSERT INTO pool VALUES (1, 'eu-west-1_Test', 10.0)")
+        connection.execute(
+            "INSERT INTO user (pool, name, selected, selected_at, start, floor, polled_at) VALUES "
+            "(1, 'ada', 1, 10.0, 10.0, 10.0, 20.0), (1, 'bob', 0, 10.0, 10.0, 10.0, NULL), (1, 'eve', 1, 11.0, 11.0, 11.0, NULL)"
+        )
+        labels = [f'["SignIn","{response}","None","France"]' for response in ("Pass", "InProgress", "Fail")]
+        connection.executemany(
+            "INSERT INTO series VALUES (?, 1, 'events', ?, 3, 1, ?, NULL, NULL)",
+            zip((1, 2, 3), labels, (5.0, 6.0, 90.0), strict=True),
+        )
+        connection.execute(
+            'INSERT INTO series VALUES (4, 1, \'user_events\', \'["ada","SignIn","Pass","None"]\', 3, 1, NULL, NULL, NULL)'
+        )
+        connection.executemany(
+            "INSERT INTO event VALUES (1, ?, 1, ?, 1, 0, ?, ?, 1, NULL)",
+            [("a", 40.0, 1, 4), ("b", 50.0, 1, 4), ("c", 60.0, 2, None), ("d", 70.0, 3, None)],
+        )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def schema_of(connection: sqlite3.Connection) -> tuple[set[tuple[str, ...]], dict[str, set[tuple[str, ...]]]]:
+    """Return indexes and, by table, columns: what statements rely on."""
+    indexes = set(connection.execute("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index'"))
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    columns = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)'
+    return indexes, {name: set(connection.execute(columns, (name,))) for name in tables}
+
+
+def test_first_version_is_migrated(tmp_path: Path) -> None:
+    """A state of the first version opens with its users, and its schema is that of a new one from then on."""
+    path, now = tmp_path / "state.db", 30.0
+    version_1(path)
+    counting = Settings(settle=900, overlap=600, recent_window=3600, series_hold=0, max_series=5000, per_user=False)
+    for _ in range(2):
+        ledger = SqliteLedger(path, counting, now)
+        users = [
+            (user.user, user.selected_at, user.polled_at, user.activity)
+            for user in ledger.users("eu-west-1_Test", 0, 9)
+        ]
+        assert users == [(1, 10.0, 20.0, b""), (3, 11.0, None, b"")]
+        assert ledger.hash_key == b"k" * 32
+        last = {state.labels[1]: (state.value, state.last) for state in ledger.load("eu-west-1_Test", now).counters}
+        assert last == {"Pass": (3, 50.0), "InProgress": (3, 60.0), "Fail": (3, 90.0), "SignIn": (3, 50.0)}
+        ledger.close()
+    open_database(tmp_path / "new.db").close()
+    with sqlite3.connect(path) as migrated, sqlite3.connect(tmp_path / "new.db") as new:
+        assert schema_of(migrated) == schema_of(new)
+        assert migrated.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    migrated.close()
+    new.close()
+
+
+def test_a_migration_that_breaks_off_changes_nothing(tmp_path: Path) -> None:
+    """A migration whose last statement fails, as on a full disk, leaves the old schema and version; the next start migrates."""
+    path = tmp_path / "state.db"
+    version_1(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE INDEX user_selected ON user (name)")
+    connection.close()
+    with pytest.raises(LedgerError, match="user_selected"):
+        open_database(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "activity" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(user)")}
+        connection.execute("DROP INDEX user_selected")
+    connection.close()
+    open_database(path).close()
+
+
+def test_a_kill_during_the_migration_is_made_good(tmp_path: Path) -> None:
+    """A process killed between the statements of a migration leaves the old state, which the next start migrates."""
+    path = tmp_path / "state.db"
+    version_1(path)
+    code = (
+        "import os, sys; from exporter.ledger import database, schema;"
+        "schema.MIGRATIONS = {1: (schema.MIGRATIONS[1][0], 'SELECT killed()')};"
+        "connect = database._connect\n"
+        "def connected(path):\n"
+        "    made = connect(path); made.create_function('killed', 0, lambda: os._exit(9)); return made\n"
+        "database._connect = connected; database.open_database(sys.argv[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
+    connection = open_database(path)
+    assert connection.execute("SELECT name, activity FROM user").fetchall() == [
+        ("ada", b""),
+        ("bob", b""),
+        ("eve", b""),
+    ]
+    connection.close()

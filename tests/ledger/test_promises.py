@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from exporter.event.event import AuthEvent, Challenge, Context, Feedback, Risk
-from exporter.fetch.source import EventPage, ListedUser
+from exporter.fetch.source import FULL_PAGE, EventPage, ListedUser
 from exporter.fetch.walk import walk
 from exporter.ledger.counters import CHALLENGES, EVENTS, FEEDBACK
 from exporter.ledger.ledger import Lookout, Poll
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.users.discovery import start_rule
+from tests.ledger.selecting import row_of, select_all
 
 POOL = "eu-west-1_Test"
 OVERLAP, SETTLE, WINDOW = 60.0, 90.0, 120.0
@@ -65,6 +66,8 @@ class World:
     happenings: list[Happening]
     path: Path
     page_size: int = 3
+    limit: int = FULL_PAGE
+    """How many events a walk asks for first."""
     ledger: SqliteLedger = field(init=False)
     highest: Counter[tuple[str, ...]] = field(default_factory=Counter)
     under_way: dict[str, Poll] = field(default_factory=dict)
@@ -79,9 +82,11 @@ class World:
         self.ledger = SqliteLedger(self.path, RULES, BEGIN)
 
     def select(self, names: list[str], now: int, start: str = "beginning") -> None:
-        """Make these the selected names."""
-        users = {name: ListedUser(name, None) for name in names}
-        self.ledger.select(POOL, users, lambda _: True, began=BEGIN + now, start=start_rule(start))
+        """Make these the selected names, by a discovery that finds them one by one."""
+        began = BEGIN + now
+        for name in names[1:]:
+            self.ledger.select(POOL, [ListedUser(name, None)], began=began, start=start_rule(start))
+        select_all(self.ledger, POOL, [ListedUser(names[0], None)], began=began, start=start_rule(start))
 
     def visible(self, now: int) -> list[AuthEvent]:
         """Return the history as shown at `now`, newest first."""
@@ -90,18 +95,18 @@ class World:
 
     def look_out(self, name: str, now: int) -> Lookout:
         """Begin a walk."""
-        return self.ledger.look_out(POOL, name, BEGIN + now)
+        return self.ledger.look_out(row_of(self.ledger, POOL, name), BEGIN + now)
 
     def walk(self, name: str, now: int, lookout: Lookout, length: int = 0) -> Poll:
         """Walk the history; each page takes `length` seconds, in which more may turn up and pages shift."""
         clock = [now]
 
-        async def ask(token: str | None) -> EventPage:
+        async def ask(token: str | None, limit: int) -> EventPage:
             history = self.visible(clock[0])
             at = 0 if token is None else int(token)
+            end = at + min(limit, self.page_size)
             clock[0] += length
-            following = str(at + self.page_size) if at + self.page_size < len(history) else None
-            return EventPage(tuple(history[at : at + self.page_size]), following)
+            return EventPage(tuple(history[at:end]), str(end) if end < len(history) else None)
 
         found = asyncio.run(
             walk(
@@ -111,9 +116,10 @@ class World:
                 depth=lookout.depth,
                 max_pages=500,
                 tolerance=OVERLAP,
+                limit=self.limit,
             )
         )
-        return Poll(POOL, name, BEGIN + now, lookout.began, found)
+        return Poll(POOL, row_of(self.ledger, POOL, name), BEGIN + now, lookout.began, found)
 
     def record(self, *polls: Poll, now: int) -> None:
         """Commit polls, and see that no series falls."""
@@ -140,6 +146,20 @@ class World:
         """Return the committed totals of a family by labels."""
         states = self.ledger.load(POOL, BEGIN).counters
         return Counter({state.labels: state.value for state in states if state.family == family and state.value})
+
+    def newest(self) -> dict[tuple[str, ...], float]:
+        """Return when the newest event of each label set was created, as the gauge shows it."""
+        states = self.ledger.load(POOL, BEGIN).counters
+        return {
+            state.labels: state.last - BEGIN for state in states if state.family == EVENTS and state.last is not None
+        }
+
+    def true_newest(self) -> dict[tuple[str, ...], float]:
+        """Return what `newest` is to be once all events have ended that will."""
+        newest: dict[tuple[str, ...], float] = {}
+        for each in sorted(self.happenings, key=lambda each: each.created):
+            newest["SignIn", self.response(each), "None", each.country] = each.created
+        return newest
 
     def truth(self) -> Counter[tuple[str, ...]]:
         """Return what there is to count of the events family."""
@@ -175,10 +195,10 @@ def happenings(draw: st.DrawFn) -> list[Happening]:
 
 
 @contextmanager
-def world_of(events: list[Happening], page_size: int = 3) -> Iterator[World]:
+def world_of(events: list[Happening], page_size: int = 3, limit: int = FULL_PAGE) -> Iterator[World]:
     """Yield a world with a state file of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        world = World(events, Path(folder) / "state.db", page_size)
+        world = World(events, Path(folder) / "state.db", page_size, limit)
         try:
             yield world
         finally:
@@ -186,6 +206,7 @@ def world_of(events: list[Happening], page_size: int = 3) -> Iterator[World]:
 
 
 END = 3_000
+limits = st.sampled_from([1, 2, 3, FULL_PAGE])
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -195,12 +216,13 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
     st.lists(st.tuples(st.integers(0, 900), st.sampled_from(["poll", "restart"])), max_size=25),
     st.integers(1, 5),
     st.sampled_from([0, 0, 3]),
+    limits,
 )
 def test_every_event_counts_exactly_once(
-    events: list[Happening], steps: list[tuple[int, str]], page_size: int, length: int
+    events: list[Happening], steps: list[tuple[int, str]], page_size: int, length: int, limit: int
 ) -> None:
     """Polls and restarts at any time, pages of any size that shift while read: totals equal the truth once all is quiet."""
-    with world_of(events, page_size) as world:
+    with world_of(events, page_size, limit) as world:
         world.select(["alice"], 0)
         for now, step in sorted(steps):
             if step == "restart":
@@ -211,6 +233,7 @@ def test_every_event_counts_exactly_once(
         for now in (END, END + 100, END + 200):
             world.poll("alice", now)
         assert world.counted(EVENTS) == world.truth()
+        assert world.newest() == world.true_newest()
         assert world.counted(FEEDBACK).total() <= sum(each.feedback_at is not None for each in events)
         mfa = sum(each.final_at is not None for each in events)
         assert world.counted(CHALLENGES)[("Mfa", "Success")] == mfa
@@ -236,12 +259,13 @@ def test_feedback_in_the_first_page_counts_once(events: list[Happening], steps: 
     ),
     st.integers(0, 500),
     st.integers(1, 5),
+    limits,
 )
 def test_two_names_of_one_user_count_once(
-    events: list[Happening], steps: list[tuple[int, str]], selected_at: int, page_size: int
+    events: list[Happening], steps: list[tuple[int, str]], selected_at: int, page_size: int, limit: int
 ) -> None:
     """Two names polled apart, overlapping each other, one selected later with the whole history: each event counts once."""
-    with world_of(events, page_size) as world:
+    with world_of(events, page_size, limit) as world:
         world.select(["alice"], 0)
         for now, name in sorted(steps):
             if now >= selected_at:
@@ -256,6 +280,7 @@ def test_two_names_of_one_user_count_once(
             world.poll("alice", now)
             world.poll("a@example.com", now)
         assert world.counted(EVENTS) == world.truth()
+        assert world.newest() == world.true_newest()
 
 
 @quick
@@ -275,15 +300,15 @@ def test_nothing_before_the_start_is_counted(events: list[Happening], selected_a
 
 
 @quick
-@given(st.lists(st.integers(0, 900), min_size=2, max_size=30), st.integers(1, 60))
-def test_late_events_are_counted(steps: list[int], delay: int) -> None:
+@given(st.lists(st.integers(0, 900), min_size=2, max_size=30), st.integers(1, 60), limits)
+def test_late_events_are_counted(steps: list[int], delay: int, limit: int) -> None:
     """An event that turns up `overlap` after a younger one, with the same creation or an older one, is counted."""
     older = Happening(1, 100, 101 + delay, 100, True, "France", None)
     equal = Happening(2, 101, 101 + delay, 101, True, "France", None)
     younger = Happening(3, 101, 101, 101, True, "France", None)
     busy = [Happening(10 + n, 102 + n, 102 + n, 102 + n, True, "France", None) for n in range(20)]
     assume(delay <= OVERLAP)
-    with world_of([older, equal, younger, *busy]) as world:
+    with world_of([older, equal, younger, *busy], limit=limit) as world:
         world.select(["alice"], 0)
         for now in [*sorted(steps), END, END + 100]:
             world.poll("alice", now)
@@ -336,6 +361,6 @@ def test_a_clock_set_forward_makes_nothing_late() -> None:
         world.select(["alice"], 0)
         world.poll("alice", 101)
         for now in (105 + step, 120 + step, 190 + step, 300 + step):
-            lookout = world.ledger.look_out(POOL, "alice", BEGIN + now, BEGIN + 104 + step)
+            lookout = world.ledger.look_out(row_of(world.ledger, POOL, "alice"), BEGIN + now, BEGIN + 104 + step)
             world.record(replace(world.walk("alice", now, lookout), clock_set_at=BEGIN + 104.0 + step), now=now)
         assert world.counted(EVENTS).total() == 2

@@ -13,10 +13,11 @@ from exporter.event.event import AuthEvent, Challenge, Context, Risk
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
 from exporter.ledger.counters import CHALLENGES, COMPROMISED_CREDENTIALS, EVENTS, NEW_COUNTRY_SIGN_INS, USER_EVENTS
-from exporter.ledger.ledger import CounterState, Poll, PoolState
+from exporter.ledger.ledger import CounterState, KnownUser, Poll, PoolState
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.users.discovery import start_rule
+from tests.ledger.selecting import row_of, select_all, selected
 
 POOL = "eu-west-1_Test"
 BEGIN = 1_700_000_000.0
@@ -37,7 +38,7 @@ def auth_event(
         context=Context(None, None, None, None, country),
         feedback=None,
     )
-    return replace(event, **changes)  # type: ignore[arg-type]
+    return event._replace(**changes)  # type: ignore[arg-type]
 
 
 class Scene:
@@ -60,18 +61,26 @@ class Scene:
     def select(self, *names: str, now: float = 0.0, start: str = "beginning", created: float | None = None) -> None:
         """Select these users; `created` is the creation of all of them."""
         at = None if created is None else datetime.fromtimestamp(BEGIN + created, UTC)
-        users = {name: ListedUser(name, at) for name in names}
-        self.ledger.select(POOL, users, lambda _: True, began=BEGIN + now, start=start_rule(start))
+        users = [ListedUser(name, at) for name in names]
+        select_all(self.ledger, POOL, users, began=BEGIN + now, start=start_rule(start))
+
+    def row(self, name: str = "alice") -> int:
+        """Return a user's row."""
+        return row_of(self.ledger, POOL, name)
+
+    def selected(self) -> dict[str, KnownUser]:
+        """Return the selected users by name."""
+        return selected(self.ledger, POOL)
 
     def poll(
         self, *events: AuthEvent, now: float, user: str = "alice", gone: bool = False, damaged: int = 0
     ) -> PoolState:
         """Poll a user whose whole history is these events."""
-        lookout = self.ledger.look_out(POOL, user, BEGIN + now)
+        lookout = self.ledger.look_out(self.row(user), BEGIN + now)
         ordered = tuple(sorted(events, key=lambda each: each.created))
         ids = frozenset(each.event_id for each in events)
         walk = None if gone else Walk(BEGIN + now, BEGIN + now, lookout.depth, ordered, ids, None, damaged=damaged)
-        poll = Poll(POOL, user, BEGIN + now, lookout.began, walk)
+        poll = Poll(POOL, self.row(user), BEGIN + now, lookout.began, walk)
         return self.ledger.record([poll], oldest_walk=lookout.began, now=BEGIN + now)[POOL]
 
     def states(self, family: str = EVENTS) -> dict[tuple[str, ...], CounterState]:
@@ -114,6 +123,17 @@ def staged(tmp_path: Path) -> Iterator[Staged]:
 
 SIGN_IN = ("SignIn", "Pass", "None", "France")
 OPEN = ("SignIn", "InProgress", "None", "France")
+
+
+def test_look_out_tells_why_and_how_much(scene: Scene) -> None:
+    """The first walk, those down to the newest event, and once each `overlap` one down to known ground: with what is known."""
+    events = [auth_event(f"e{n}", n) for n in range(5)]
+    told = []
+    for now in (10, 20, 609, 610, 611):
+        lookout = scene.ledger.look_out(scene.row(), BEGIN + now)
+        told.append((lookout.purpose, lookout.known))
+        scene.poll(*events, now=now)
+    assert told == [("first_walk", 0), ("new", 1), ("new", 1), ("look_back", 5), ("new", 1)]
 
 
 def test_in_progress_waits_for_its_end(scene: Scene) -> None:
@@ -159,7 +179,7 @@ def test_users_no_longer_selected_linger_until_settled(scene: Scene) -> None:
     scene.poll(auth_event("a", 0, "InProgress"), now=5)
     scene.select("bob", now=10)
     assert scene.ledger.lingering(POOL, BEGIN + 899) == []
-    assert scene.ledger.lingering(POOL, BEGIN + 900) == ["alice"]
+    assert scene.ledger.lingering(POOL, BEGIN + 900) == [scene.row()]
     scene.poll(now=901, gone=True)
     assert scene.ledger.lingering(POOL, BEGIN + 902) == []
 
@@ -204,10 +224,10 @@ def test_selected_again_goes_on(scene: Scene) -> None:
 
 def test_incomplete_listing_drops_nobody(scene: Scene) -> None:
     """Where a selector could not be followed, users it may have named stay selected."""
-    users = {"bob": ListedUser("bob", None)}
-    selection = scene.ledger.select(POOL, users, lambda _: False, began=BEGIN, start=start_rule("now"))
-    assert (list(selection.removed), [user.username for user in selection.added]) == ([], ["bob"])
-    assert {user.username for user in scene.ledger.users(POOL)} == {"alice", "bob"}
+    users = [ListedUser("bob", None)]
+    added, removed = select_all(scene.ledger, POOL, users, lambda _: False, began=BEGIN + 1, start=start_rule("now"))
+    assert (removed, [user.user for user in added]) == ([], [scene.row("bob")])
+    assert set(scene.selected()) == {"alice", "bob"}
 
 
 def test_new_country(scene: Scene) -> None:
@@ -249,6 +269,30 @@ def test_newest_event_follows_what_changes(scene: Scene) -> None:
     scene.poll(auth_event("a", 0, "InProgress"), auth_event("b", 5, "Pass"), now=20)
     assert scene.states()[OPEN].last == BEGIN
     assert scene.states()[SIGN_IN].last == BEGIN + 5
+
+
+def test_newest_event_outlives_its_row(staged: Staged) -> None:
+    """The newest creation of a label set stays when the event is forgotten, ended or not, over restarts, for users too."""
+    scene = staged(per_user=True)
+    scene.select("alice")
+    events = [auth_event("a", 5, "InProgress"), auth_event("b", 9)]
+    for now in (1000, 20_000, 21_000, 22_000):
+        scene.poll(*events, auth_event("c", 12_000, "Fail"), now=now)
+        scene.restart()
+    assert scene.rows() == 1
+    assert (scene.states()[OPEN].last, scene.states()[SIGN_IN].last) == (BEGIN + 5, BEGIN + 9)
+    by_user = {labels[2]: state.last for labels, state in scene.states(USER_EVENTS).items()}
+    assert by_user == {"InProgress": BEGIN + 5, "Pass": BEGIN + 9, "Fail": BEGIN + 12_000}
+
+
+def test_a_poll_that_brings_nothing_writes_the_user_only(scene: Scene) -> None:
+    """A page that was read before costs one row of its user and the number of the commit, whatever is shown and counted."""
+    events = [auth_event(f"e{n}", n) for n in range(50)]
+    scene.poll(*events, now=100)
+    before = scene.ledger._db.total_changes
+    change = scene.poll(*events, now=115)
+    assert scene.ledger._db.total_changes - before == 2
+    assert (change.counters, change.events, change.lags) == ([], [], [])
 
 
 def test_compromised_credentials(scene: Scene) -> None:
@@ -328,18 +372,18 @@ def test_remembers_no_more_than_needed(scene: Scene) -> None:
 def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
     """What was recorded since the oldest walk under way began is not forgotten, so that this walk cannot count it again."""
     scene.select("alice", "alias")
-    begun = scene.ledger.look_out(POOL, "alias", BEGIN + 5)
+    begun = scene.ledger.look_out(scene.row("alias"), BEGIN + 5)
     old = auth_event("old", 0)
     for now in (10, 5000, 9000, 13_000):
         newer = [auth_event(f"n{now}", now - 5)]
-        lookout = scene.ledger.look_out(POOL, "alice", BEGIN + now)
+        lookout = scene.ledger.look_out(scene.row(), BEGIN + now)
         walk = Walk(BEGIN + now, BEGIN + now, lookout.depth, (old, *newer), frozenset({"old", newer[0].event_id}), None)
         scene.ledger.record(
-            [Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now
+            [Poll(POOL, scene.row(), BEGIN + now, lookout.began, walk)], oldest_walk=begun.began, now=BEGIN + now
         )
     late = Walk(BEGIN + 5, BEGIN + 5, begun.depth, (old,), frozenset({"old"}), None)
     scene.ledger.record(
-        [Poll(POOL, "alias", BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001
+        [Poll(POOL, scene.row("alias"), BEGIN + 5, begun.began, late)], oldest_walk=begun.began, now=BEGIN + 13_001
     )
     assert scene.counts() == {SIGN_IN: 5}
 
@@ -347,8 +391,8 @@ def test_rows_of_walks_under_way_stay(scene: Scene) -> None:
 def test_created_while_a_listing_failed_starts_at_the_creation(staged: Staged) -> None:
     """The first discovery counts as such though a selector failed: who is created after it began is no old user."""
     scene = staged()
-    old = {"alice": ListedUser("alice", None)}
-    scene.ledger.select(POOL, old, lambda _: False, began=BEGIN + 100, start=start_rule("now"))
+    old = [ListedUser("alice", None)]
+    select_all(scene.ledger, POOL, old, lambda _: False, began=BEGIN + 100, start=start_rule("now"))
     scene.select("alice", "carol", now=1300, start="now", created=800)
     scene.poll(auth_event("c1", 801), auth_event("c2", 900), now=1400, user="carol")
     assert scene.counts() == {SIGN_IN: 2}
@@ -357,9 +401,9 @@ def test_created_while_a_listing_failed_starts_at_the_creation(staged: Staged) -
 def test_excluded_are_dropped_though_a_listing_failed(scene: Scene) -> None:
     """Whoever is excluded goes, whatever other selectors could not be followed."""
     scene.select("alice", "svc")
-    selection = scene.ledger.select(POOL, {}, {"svc"}.__contains__, began=BEGIN + 5, start=start_rule("now"))
-    assert selection.removed == ["svc"]
-    assert [user.username for user in scene.ledger.users(POOL)] == ["alice"]
+    _, removed = select_all(scene.ledger, POOL, [], {"svc"}.__contains__, began=BEGIN + 5, start=start_rule("now"))
+    assert removed == [scene.row("svc")]
+    assert set(scene.selected()) == {"alice"}
 
 
 def test_new_values_are_ten_in_one_transaction(scene: Scene) -> None:
@@ -370,7 +414,7 @@ def test_new_values_are_ten_in_one_transaction(scene: Scene) -> None:
     for place, name in enumerate(names):
         events = tuple(auth_event(f"{name}-{n}", n, f"Response{place}x{n}") for n in range(8))
         walk = Walk(BEGIN + 20, BEGIN + 20, 0.0, events, frozenset(), None)
-        polls.append(Poll(POOL, name, BEGIN + 20, 0, walk))
+        polls.append(Poll(POOL, scene.row(name), BEGIN + 20, 0, walk))
     scene.ledger.record(polls, oldest_walk=0, now=BEGIN + 20)
     responses = {labels[1]: value for labels, value in scene.counts().items()}
     assert len(responses) == 11
@@ -386,11 +430,11 @@ def test_new_values_are_noticed_once_an_event(scene: Scene) -> None:
 def test_truncated_walk_does_not_settle_what_it_did_not_reach(scene: Scene) -> None:
     """An open event below a walk that was cut short is not gone; it counts as it stood only after twice `settle`."""
     scene.poll(auth_event("a", 0, "InProgress"), now=5)
-    lookout = scene.ledger.look_out(POOL, "alice", BEGIN + 1000)
+    lookout = scene.ledger.look_out(scene.row(), BEGIN + 1000)
     for now, expected in ((1000, {}), (1800, {OPEN: 1})):
         young = (auth_event("b", 500, "Fail"),)
         walk = Walk(BEGIN + now, BEGIN + now, lookout.depth, young, frozenset({"b"}), None, truncated=True)
-        scene.ledger.record([Poll(POOL, "alice", BEGIN + now, lookout.began, walk)], oldest_walk=0, now=BEGIN + now)
+        scene.ledger.record([Poll(POOL, scene.row(), BEGIN + now, lookout.began, walk)], oldest_walk=0, now=BEGIN + now)
         assert {labels: n for labels, n in scene.counts().items() if labels[1] != "Fail"} == expected
 
 
@@ -410,7 +454,7 @@ def test_lingering_says_nothing_of_whether_a_user_exists(scene: Scene) -> None:
     scene.select("bob", now=10)
     scene.poll(now=901, gone=True)
     scene.select("alice", "bob", now=902)
-    assert {user.username: user.found for user in scene.ledger.users(POOL)} == {"alice": True, "bob": True}
+    assert {name: user.found for name, user in scene.selected().items()} == {"alice": True, "bob": True}
 
 
 def test_hold_survives_a_clock_that_is_set_back(staged: Staged) -> None:

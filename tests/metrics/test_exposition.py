@@ -67,7 +67,7 @@ STATUS = Status(
             lag_seconds=4.0, in_progress=1, errors=(), threat_protection="ENFORCED",
         ),
     ),
-    budgets=(BudgetStatus("default/eu-west-1", 5.0, 2.5, 0.0125),),
+    budgets=(BudgetStatus("default/eu-west-1", 5.0, 2.5, 0.0125, 900.0),),
     max_staleness=900,
     ready=True,
     stuck=None,

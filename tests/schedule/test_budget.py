@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.schedule.budget import Budget, TokenBucket
 
@@ -40,6 +41,24 @@ def test_gives_the_budget_when_asked() -> None:
     assert spend(TokenBucket(50.0, 0.0), 10.0) == pytest.approx(500, abs=11)
 
 
+def test_a_token_is_taken_at_once_only_if_nobody_waits() -> None:
+    """Who may take a token without waiting does not overtake who waits for one."""
+
+    async def scenario() -> list[bool]:
+        now = [0.0]
+        budget = Budget("a", 1.0, lambda: now[0])
+        at_once = [budget.try_acquire(), budget.try_acquire()]
+        waiting = asyncio.ensure_future(budget.acquire())
+        await asyncio.sleep(0)
+        now[0] = 1.0
+        at_once.append(budget.try_acquire())
+        await asyncio.wait_for(waiting, 5)
+        now[0] = 2.0
+        return [*at_once, budget.try_acquire()]
+
+    assert asyncio.run(scenario()) == [True, False, False, True]
+
+
 def test_start_is_no_burst() -> None:
     """A start spends one request, not a second's worth."""
     bucket = TokenBucket(50.0, 0.0)
@@ -49,19 +68,30 @@ def test_start_is_no_burst() -> None:
 def test_throttling_cuts_at_once_and_once() -> None:
     """Throttled answers halve the rate; those within half a second are one sign; a twentieth is the least."""
     bucket = TokenBucket(40.0, 0.0)
-    bucket.throttled(10.0)
-    bucket.throttled(10.1)
-    assert bucket.allowed(10.1) == pytest.approx(20.0, rel=0.01)
+    bucket.throttled(10.0, 9.9)
+    bucket.throttled(10.1, 10.05)
+    assert bucket.allowed(10.1) == 20.0
     for second in range(11, 60):
-        bucket.throttled(float(second))
-    assert bucket.allowed(59.0) == pytest.approx(2.0, rel=0.11)
+        bucket.throttled(float(second), second - 0.1)
+    assert bucket.allowed(59.0) == 2.0
+
+
+def test_an_answer_from_before_the_cut_says_nothing() -> None:
+    """A throttled answer to a request sent before the last cut, however late it comes, does not cut again."""
+    bucket = TokenBucket(40.0, 0.0)
+    bucket.throttled(10.0, 9.9)
+    bucket.throttled(11.5, 9.99)
+    assert bucket.allowed(11.5) == 20.0
+    bucket.throttled(11.6, 10.01)
+    assert bucket.allowed(11.6) == 10.0
 
 
 def test_recovers_by_half_a_per_cent_a_second() -> None:
-    """After throttling the rate comes back by half a per cent of the budget a second, and no further than the budget."""
+    """Two seconds after a cut the rate comes back by half a per cent of the budget a second, no further than the budget."""
     bucket = TokenBucket(40.0, 0.0)
-    bucket.throttled(0.0)
-    assert bucket.allowed(50.0) == pytest.approx(20.0 + 50 * 0.2)
+    bucket.throttled(0.0, 0.0)
+    assert bucket.allowed(2.0) == 20.0
+    assert bucket.allowed(52.0) == pytest.approx(20.0 + 50 * 0.2)
     assert bucket.allowed(500.0) == 40.0
 
 
@@ -91,10 +121,86 @@ def test_resizing_gives_nothing_away() -> None:
     """A budget that a reload changes keeps what was spent and its cut; one that stays the same is as before."""
     bucket = TokenBucket(40.0, 0.0)
     spend(bucket, 1.0)
-    bucket.throttled(1.0)
+    bucket.throttled(1.0, 0.9)
     bucket.resize(40.0, 1.0)
     assert bucket.take(1.0) > 0.0
     assert bucket.allowed(1.0) == pytest.approx(20.0)
     bucket.resize(10.0, 1.0)
     assert bucket.allowed(1.0) == pytest.approx(5.0)
     assert spend(bucket, 0.0, start=1.0) == 0
+
+
+class AnyLife(RuleBasedStateMachine):
+    """A bucket under takes, returns, throttled answers and new budgets at any times, held against the promises at each step."""
+
+    @initialize(budget=st.floats(1.0, 500.0))
+    def begin(self, budget: float) -> None:
+        """Start with some budget."""
+        self.bucket = TokenBucket(budget, 0.0)
+        self.now, self.cut_at, self.held = 0.0, float("-inf"), 0
+        self.spent: list[tuple[float, int, float]] = []  # when, tokens, the greatest budget then
+        self.rate, self.seen_at = budget, 0.0
+
+    @rule(pause=st.floats(0.0, 5.0) | st.just(0.0), wanted=st.integers(1, 300))
+    def take(self, pause: float, wanted: int) -> None:
+        """Take as many tokens as there are, up to a number."""
+        self.now += pause
+        taken = 0
+        while taken < wanted and self.bucket.take(self.now) == 0.0:
+            taken += 1
+        self.held += taken
+        self.spent.append((self.now, taken, self.bucket.budget))
+
+    @precondition(lambda self: self.held > 0)
+    @rule(pause=st.floats(0.0, 2.0) | st.just(0.0))
+    def give_back(self, pause: float) -> None:
+        """Return a token that was taken."""
+        self.now += pause
+        self.bucket.allowed(self.now)
+        self.bucket.give_back()
+        self.held -= 1
+        self.spent.append((self.now, -1, self.bucket.budget))
+
+    @rule(pause=st.floats(0.0, 60.0) | st.floats(0.0, 1.0), age=st.floats(0.0, 3.0))
+    def throttled(self, pause: float, age: float) -> None:
+        """Hear that a request sent some time ago was throttled; one from before the last cut changes nothing."""
+        self.now += pause
+        before = self.bucket.allowed(self.now)
+        self.rate_is_sound()
+        self.bucket.throttled(self.now, self.now - age)
+        after = self.bucket.allowed(self.now)
+        if self.now - age < self.cut_at:
+            assert after == before
+        if after < before:
+            self.cut_at = self.now
+        self.rate, self.seen_at = after, self.now
+
+    @rule(pause=st.floats(0.0, 2.0), budget=st.floats(1.0, 500.0))
+    def resize(self, pause: float, budget: float) -> None:
+        """Change the budget; the cut stays as a share."""
+        self.now += pause
+        share = self.bucket.allowed(self.now) / self.bucket.budget
+        self.spent.append((self.now, 0, max(self.bucket.budget, budget)))
+        self.bucket.resize(budget, self.now)
+        assert self.bucket.allowed(self.now) == pytest.approx(share * budget)
+        self.rate, self.seen_at = self.bucket.allowed(self.now), self.now
+
+    @invariant()
+    def rate_is_sound(self) -> None:
+        """See the rate between a twentieth of the budget and the budget, and rise by half a per cent of it a second at most."""
+        rate, budget = self.bucket.allowed(self.now), self.bucket.budget
+        assert budget / 20 * (1 - 1e-9) <= rate <= budget * (1 + 1e-9)
+        assert rate <= self.rate + (self.now - self.seen_at) * budget * 0.005 + 1e-9 * budget
+        self.rate, self.seen_at = rate, self.now
+
+    @invariant()
+    def never_overdrawn(self) -> None:
+        """See that in any t seconds up to now no more than budget x (t + 1) tokens were taken and kept."""
+        net, budget = 0, self.bucket.budget
+        for since, tokens, then in reversed(self.spent):
+            net, budget = net + tokens, max(budget, then)
+            assert net <= budget * (self.now - since + 1) + 1e-6
+
+
+AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAnyLife = AnyLife.TestCase

@@ -1,53 +1,62 @@
-"""The census: how each user is doing, and who has waited longest."""
+"""How users are counted by state, and who is the stalest."""
 
 from exporter.fetch.outcome import Outcome
-from exporter.ledger.ledger import KnownUser
-from exporter.schedule.census import Census
+from exporter.schedule.census import Census, UserState
+
+A, B = 0, 1
 
 
-def census_of(*users: KnownUser) -> Census:
-    """Return a census of these users."""
+def census_of(*users: tuple[UserState, float]) -> Census:
+    """Return a census of users in these states, answered at these times, in slots from 0 on."""
     census = Census()
-    census.add(users)
+    for slot, (state, at) in enumerate(users):
+        census.add(slot, state, at)
     return census
 
 
-A = KnownUser("a", 10.0, 100.0, found=True)
-B = KnownUser("b", 20.0, None, found=True)
-C = KnownUser("c", 30.0, 90.0, found=False)
+def test_states_follow_outcomes() -> None:
+    """A user is waiting until polled, then as the last outcome says; throttling says nothing."""
+    census = census_of((UserState.WAITING, 1.0), (UserState.WAITING, 1.0))
+    assert census.by_state == {"ok": 0, "waiting": 2, "not_found": 0, "failing": 0}
+    census.polled(A, Outcome.OK, 2.0)
+    census.polled(B, Outcome.USER_NOT_FOUND, 2.0)
+    assert census.by_state == {"ok": 1, "waiting": 0, "not_found": 1, "failing": 0}
+    census.polled(A, Outcome.SERVER_ERROR, 3.0)
+    assert census.polled(B, Outcome.THROTTLED, 3.0) == 0
+    assert census.by_state == {"ok": 0, "waiting": 0, "not_found": 1, "failing": 1}
 
 
-def test_starts_from_the_state() -> None:
-    """Users known from the state stand as they stood; one never polled waits, and counts from the selection."""
-    census = census_of(A, B, C)
-    assert census.by_state == {"ok": 1, "waiting": 1, "not_found": 1, "failing": 0}
-    assert (census.oldest_poll, census.newest_poll) == (20.0, 100.0)
+def test_stalest_user_is_the_one_answered_longest_ago() -> None:
+    """Only answers make a user fresh; one never polled counts from the selection."""
+    census = census_of((UserState.OK, 5.0), (UserState.WAITING, 7.0))
+    assert (census.oldest_poll, census.newest_poll) == (5.0, 5.0)
+    census.polled(A, Outcome.TIMEOUT, 8.0)
+    assert census.oldest_poll == 5.0
+    census.polled(A, Outcome.OK, 9.0)
+    assert (census.oldest_poll, census.newest_poll) == (7.0, 9.0)
 
 
-def test_stalest_user_follows_polls() -> None:
-    """An answer, also that a user does not exist, makes a user fresh; a fault does not."""
-    census = census_of(A, B, C)
-    census.polled("b", Outcome.OK, 110.0)
-    assert census.oldest_poll == 90.0
-    census.polled("c", Outcome.USER_NOT_FOUND, 111.0)
-    census.polled("a", Outcome.SERVER_ERROR, 112.0)
-    assert (census.oldest_poll, census.newest_poll) == (100.0, 111.0)
+def test_recalled_users_are_lined_up() -> None:
+    """Users taken in in any order are sorted by lining them up, the one answered longest ago first."""
+    census = census_of((UserState.OK, 9.0), (UserState.NOT_FOUND, 4.0))
+    for slot in sorted((A, B), key=census.answered_at):
+        census.line_up(slot)
+    assert (census.oldest_poll, census.newest_poll) == (4.0, 9.0)
 
 
-def test_faults_in_a_row() -> None:
-    """Faults are counted until the user is fine again; throttling says nothing of a user."""
-    census = census_of(A)
-    faults = [census.polled("a", outcome, 1.0) for outcome in (Outcome.TIMEOUT, Outcome.THROTTLED, Outcome.MALFORMED)]
-    assert faults == [1, 0, 2]
-    assert census.by_state["failing"] == 1
-    assert census.polled("a", Outcome.OK, 2.0) == 0
-    assert census.by_state == {"ok": 1, "waiting": 0, "not_found": 0, "failing": 0}
+def test_faults_in_a_row_are_counted() -> None:
+    """Faults add up until an answer; there may be any number of them."""
+    census = census_of((UserState.OK, 0.0))
+    assert [census.polled(A, Outcome.TIMEOUT, 1.0) for _ in range(300)][-1] == 255
+    assert census.polled(A, Outcome.USER_NOT_FOUND, 2.0) == 255
+    assert census.polled(A, Outcome.OK, 3.0) == 0
 
 
-def test_removed_users_leave_no_trace() -> None:
-    """A user no longer selected is in no number, though a poll of theirs ends later."""
-    census = census_of(A, B)
-    census.remove("b")
-    census.remove("b")
-    census.polled("b", Outcome.OK, 500.0)
-    assert (len(census), census.by_state["waiting"], census.newest_poll, census.oldest_poll) == (1, 0, 100.0, 100.0)
+def test_who_left_is_forgotten() -> None:
+    """A user who is no longer selected is in no state, and a poll that was under way changes nothing."""
+    census = census_of((UserState.OK, 1.0), (UserState.OK, 2.0))
+    census.remove(A)
+    assert census.polled(A, Outcome.TIMEOUT, 3.0) == 0
+    assert (len(census), census.by_state["ok"], census.oldest_poll) == (1, 1, 2.0)
+    census.remove(B)
+    assert (len(census), census.oldest_poll) == (0, None)

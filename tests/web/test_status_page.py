@@ -26,7 +26,7 @@ POOL = PoolStatus(
     in_progress=7,
     errors=(),
 )
-BUDGET = BudgetStatus(account="eu-west-1/default", budget=5.0, allowed=5.0, needed=3.5)
+BUDGET = BudgetStatus(account="eu-west-1/default", budget=5.0, allowed=5.0, needed=3.5, longest_wait=900.0)
 STATUS = Status(
     version="1.2.3",
     now=NOW,

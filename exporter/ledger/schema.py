@@ -1,0 +1,110 @@
+"""The tables of the state, by version, and how an older version becomes the newest."""
+
+import sqlite3
+from collections.abc import Mapping
+from types import MappingProxyType
+
+APPLICATION_ID = 0x434F4741  # "COGA"; https://www.sqlite.org/pragma.html#pragma_application_id
+SCHEMA_VERSION = 2
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE pool (id INTEGER PRIMARY KEY, pool_id TEXT NOT NULL UNIQUE, discovered REAL);
+
+-- One row a configured or discovered user name; rules.Ground tells what the times mean.
+CREATE TABLE user (
+    id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, name TEXT NOT NULL, selected INTEGER NOT NULL, selected_at REAL NOT NULL,
+    start REAL NOT NULL, floor REAL NOT NULL, mark REAL, mark_at REAL, newest REAL, newest_id TEXT,
+    first_page_since REAL NOT NULL DEFAULT 0, polled_at REAL, found INTEGER NOT NULL DEFAULT 1,
+    activity BLOB NOT NULL DEFAULT x'',
+    UNIQUE (pool, name)
+);
+CREATE INDEX user_newest ON user (pool, newest_id) WHERE newest_id IS NOT NULL;
+CREATE INDEX user_selected ON user (pool) WHERE selected;
+
+-- Newest events of user names until commit `replaced`; kept while a walk that began before it is under way.
+CREATE TABLE former_newest (
+    event_id TEXT NOT NULL, user INTEGER NOT NULL, replaced INTEGER NOT NULL, PRIMARY KEY (event_id, user)
+) WITHOUT ROWID;
+CREATE INDEX former_newest_replaced ON former_newest (replaced);
+
+-- Events that may be shown again and must be known then: rules.Standing in `standing`, labels only while open. One `in_progress`,
+-- counted or not, may still end, and stands under other labels then.
+CREATE TABLE event (
+    pool INTEGER NOT NULL, event_id TEXT NOT NULL, user INTEGER NOT NULL, created REAL NOT NULL, standing INTEGER NOT NULL,
+    feedback INTEGER NOT NULL, series INTEGER NOT NULL, user_series INTEGER, recorded INTEGER NOT NULL, labels TEXT,
+    in_progress INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (pool, event_id)
+) WITHOUT ROWID;
+CREATE INDEX event_user ON event (user, created);
+CREATE INDEX event_open ON event (user, created) WHERE standing = 0;
+CREATE INDEX event_in_progress ON event (series, created) WHERE in_progress;
+CREATE INDEX event_user_in_progress ON event (user_series, created) WHERE in_progress AND user_series IS NOT NULL;
+
+-- One row a label set of a counter family; `last` is the newest creation among its events that have ended or are forgotten.
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, family TEXT NOT NULL, labels TEXT NOT NULL, value INTEGER NOT NULL,
+    shown INTEGER NOT NULL, last REAL, exemplar TEXT, exemplar_at REAL,
+    UNIQUE (pool, family, labels)
+);
+
+CREATE TABLE country (user INTEGER NOT NULL, country TEXT NOT NULL, PRIMARY KEY (user, country)) WITHOUT ROWID;
+
+-- Values that the API did not have when this was written, and that are passed on.
+CREATE TABLE accepted_value (
+    pool INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (pool, field, value)
+) WITHOUT ROWID;
+"""
+
+_EVENTS_IN_PROGRESS = """
+UPDATE event SET in_progress = 1 WHERE series IN (
+    SELECT id FROM series WHERE family = 'events' AND json_extract(labels, '$[1]') = 'InProgress'
+)
+"""
+_NEWEST_OF_SERIES = """
+UPDATE series SET last = max(at, coalesce(last, at)) FROM (
+    SELECT event.series AS of, max(created) AS at FROM event WHERE NOT in_progress GROUP BY event.series
+) WHERE id = of
+"""
+_NEWEST_OF_USER_SERIES = """
+UPDATE series SET last = max(at, coalesce(last, at)) FROM (
+    SELECT user_series AS of, max(created) AS at FROM event WHERE NOT in_progress AND user_series NOTNULL GROUP BY user_series
+) WHERE id = of
+"""
+_USER_IN_PROGRESS_INDEX = """
+CREATE INDEX event_user_in_progress ON event (user_series, created) WHERE in_progress AND user_series IS NOT NULL
+"""
+
+MIGRATIONS: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        1: (
+            "ALTER TABLE user ADD COLUMN activity BLOB NOT NULL DEFAULT x''",
+            "CREATE INDEX user_selected ON user (pool) WHERE selected",
+            "ALTER TABLE event ADD COLUMN in_progress INTEGER NOT NULL DEFAULT 0",
+            _EVENTS_IN_PROGRESS,
+            _NEWEST_OF_SERIES,
+            _NEWEST_OF_USER_SERIES,
+            "DROP INDEX event_series",
+            "DROP INDEX event_user_series",
+            "CREATE INDEX event_in_progress ON event (series, created) WHERE in_progress",
+            _USER_IN_PROGRESS_INDEX,
+        ),
+    }
+)
+"""Version of the schema -> what makes the next one of it."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Take the file for this process and make its schema the newest, in one transaction: a kill leaves the old or the new."""
+    connection.execute("BEGIN EXCLUSIVE")
+    for version in range(version_of(connection), SCHEMA_VERSION):
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+    connection.execute("COMMIT")
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the schema."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
