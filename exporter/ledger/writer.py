@@ -26,9 +26,7 @@ from exporter.ledger.ledger import (
 from exporter.ledger.rules import Settings
 
 _BATCH = 256  # polls in one transaction
-_BATCH_EVENTS = (
-    10_000  # events of theirs, beyond which no other is added: some tenths of a second, for which walks wait
-)
+_BATCH_EVENTS = 10_000  # events of theirs, beyond which no poll is added: some tenths of a second, for which walks wait
 _DESELECTED = 5_000  # users looked at in one transaction: some tens of milliseconds, as polls wait for it
 _TICK = 0.5  # seconds between looks for series whose hold is over
 _LONGEST_WAIT = 30.0  # seconds between attempts while the disk fails

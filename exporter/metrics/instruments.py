@@ -8,7 +8,7 @@ from exporter.ledger.ledger import PoolState
 from exporter.metrics import families
 from exporter.metrics.families import Family
 from exporter.metrics.lags import LagHistogram
-from exporter.schedule.observer import Purpose
+from exporter.schedule.observer import RequestPurpose
 
 
 def _counter(family: Family, registry: CollectorRegistry) -> Counter:
@@ -55,7 +55,7 @@ class Instruments:
         self._requests.labels(user_pool, operation, outcome.value).inc()
         self._durations.labels(operation).observe(seconds)
 
-    def spent(self, user_pool: str, purpose: Purpose) -> None:
+    def spent(self, user_pool: str, purpose: RequestPurpose) -> None:
         """Note what a request of the budget is spent on."""
         self._spent.labels(user_pool, purpose.value).inc()
 
@@ -81,7 +81,7 @@ class Instruments:
             instrument.labels(user_pool)
         for outcome in Outcome:
             self._polls.labels(user_pool, outcome.value)
-        for purpose in Purpose:
+        for purpose in RequestPurpose:
             self._spent.labels(user_pool, purpose.value)
 
     def hide_pool(self, user_pool: str) -> None:

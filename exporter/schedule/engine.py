@@ -41,15 +41,14 @@ class Engine:
 
     def _poller(self, pool: UserPool, sources: SourceFactory, budget: Budget, policy: Policy) -> PoolPoller:
         polling = self._config.polling
-        concurrency = concurrency_for(polling.requests_per_second)
+        workers = concurrency_for(polling.requests_per_second)
         return PoolPoller(
             pool,
             polling,
             self._config.counting,
             source=sources(pool, polling.request_timeout),
-            requests=PoolRequests(pool.name, budget, concurrency, self._around),
+            requests=PoolRequests(pool.name, budget, workers, self._around),
             queue=policy.new_queue(polling.min_interval),
-            concurrency=concurrency,
             around=self._around,
         )
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from exporter.fetch.outcome import Outcome
 
 
-class Purpose(StrEnum):
+class RequestPurpose(StrEnum):
     """What a request is for, so that one can see what the budget is spent on."""
 
     NEW = "new"
@@ -28,7 +28,7 @@ class Observer(Protocol):
         """Note that an HTTP attempt has ended."""
         ...
 
-    def spent(self, user_pool: str, purpose: Purpose) -> None:
+    def spent(self, user_pool: str, purpose: RequestPurpose) -> None:
         """Note what a request of the budget is spent on."""
         ...
 

@@ -2,8 +2,8 @@
 
 Times are seconds of one clock that never goes back, given by the caller. docs/performance.md shows what comes of it.
 
-Two streams share the requests of an account. *Duty* are the users never asked before, and those who have waited almost as long as
-anybody may. *Choice* are those whose next poll is worth most: each user's next poll stands at a point of virtual time, which
+Two streams share the requests of an account. *Duty* are the users never answered so far, and those who have waited almost as long
+as anybody may. *Choice* are those whose next poll is worth most: each user's next poll stands at a point of virtual time, which
 advances to whoever is chosen, and so runs as fast as requests can be had. A user for whom a poll is worth its price after t
 seconds stands t times the clock's speed ahead; for a steady stream of events that is a stride of √(2 / rate), whatever the budget
 is, and polls come in proportion to √rate: that makes the mean delay from event to poll least.
@@ -28,7 +28,7 @@ _DUTY_FROM = 0.97  # of the longest wait
 _BROKEN = 1.03  # of the longest wait: it was not to be held, and those late do not take every request
 _SMOOTHING = 300.0  # seconds over which the speed of virtual time is averaged
 _SLOT_BITS = 32
-_FINE = 2.0**20  # steps a second, and a unit of virtual time, in the heaps
+_FINE = 2.0**20  # steps a second, and a unit of virtual time, in the sorted lines
 
 
 class _State(IntEnum):
@@ -113,7 +113,7 @@ class PoolQueue:
     def line_up(self, slot: int, now: float) -> None:
         """Put a recalled user in line."""
         if self._state[slot] == _State.AWAY:
-            self._line_up(slot, now, self._answered_at[slot] + self._min_interval)
+            self._enter_line(slot, now, self._answered_at[slot] + self._min_interval)
 
     def _take_in(self, slot: int, since: float, *, has_answered: bool) -> None:
         self._size += 1
@@ -147,10 +147,10 @@ class PoolQueue:
             return False
         if answered:
             self._answered_at[slot], self._has_answered[slot] = self._asked_at[slot], True
-        self._line_up(slot, now, now + wait)
+        self._enter_line(slot, now, now + wait)
         return True
 
-    def _line_up(self, slot: int, now: float, not_before: float) -> None:
+    def _enter_line(self, slot: int, now: float, not_before: float) -> None:
         if not_before > now:
             self._state[slot], self._stands_at[slot] = _State.WAITING, not_before
             self._waiting.add(_entry(not_before, slot))
@@ -190,7 +190,7 @@ class PoolQueue:
 
     def _end_waits(self, now: float) -> None:
         while self._waiting and self._stands_at[_slot(self._waiting[0])] <= now:
-            self._line_up(_slot(self._waiting.pop(0)), now, now)
+            self._enter_line(_slot(self._waiting.pop(0)), now, now)
 
     def _first_unseen(self) -> int | None:
         while self._unseen and self._state[self._unseen[0]] != _State.UNSEEN:

@@ -10,17 +10,17 @@ from exporter.configuration.models import Counting, Polling, UserPool
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import FULL_PAGE, EventPage, EventSource, ListedUser, UserPage
 from exporter.fetch.walk import Walk, walk
-from exporter.ledger.ledger import CommitError, KnownUser, Lookout, Poll
-from exporter.ledger.rules import Purpose as Depth
+from exporter.ledger.ledger import CommitError, Lookout, Poll
+from exporter.ledger.rules import Purpose
 from exporter.schedule.activity import Sighting, is_alarming
-from exporter.schedule.census import ANSWERS, Census, UserState
+from exporter.schedule.census import ANSWERS, Census
 from exporter.schedule.gate import POOL_FAULTS
 from exporter.schedule.health import PoolHealth
-from exporter.schedule.observer import Purpose
+from exporter.schedule.observer import RequestPurpose
 from exporter.schedule.page import is_full_page_due, page_size
 from exporter.schedule.policy import PoolQueue
+from exporter.schedule.pool_users import PoolUsers
 from exporter.schedule.requests import Permit, PoolRequests, Stopped, Surroundings
-from exporter.schedule.roster import Roster
 from exporter.schedule.status import ErrorStatus, PoolStatus
 from exporter.users.discovery import BATCH, Discovery, discover, start_rule
 
@@ -51,7 +51,6 @@ class PoolPoller:
         source: EventSource,
         requests: PoolRequests,
         queue: PoolQueue,
-        concurrency: int,
         around: Surroundings,
     ) -> None:
         self.pool = pool
@@ -61,17 +60,15 @@ class PoolPoller:
         self.polls = 0
         self.discovered = asyncio.Event()
         self.health = PoolHealth()
-        self._roster = Roster()
+        self._users = PoolUsers(queue, self.census)
         self._polling = polling
         self._overlap = counting.overlap
         self._start = start_rule(counting.start)
         self._source = source
-        self._most_polls = concurrency * _POLLS_A_WORKER
+        self._most_polls = requests.workers * _POLLS_A_WORKER
         self._around = around
         self._logger = around.logger.bind(user_pool=pool.name)
         self.usage = Usage()
-        self._recalled: list[int] = []
-        self._leaving: dict[int, int] = {}  # slots of users no longer selected whose polls are under way
         self._listed = 0
         self._asks_mode = True
         self._unmatched: frozenset[str] = frozenset()
@@ -88,30 +85,16 @@ class PoolPoller:
         while after is not None:
             self._unless_stopping()
             users = await self._around.writer.users(self.pool.id, after, BATCH)
-            self._recalled += [self._recall(user) for user in users]
+            self._users.recall(users, self._around.monotonic(), self._around.clock())
             after = users[-1].user if users else None
 
     async def line_up(self) -> None:
-        """Put the recalled users in line; the census wants them in the order of their answers."""
-        slots, self._recalled = self._recalled, []
-        slots.sort(key=self.census.answered_at)
-        for number, slot in enumerate(slots, 1):
-            self.census.line_up(slot)
-            self.queue.line_up(slot, self._around.monotonic())
+        """Put the recalled users in line."""
+        for number, slot in enumerate(self._users.recalled(), 1):
+            self._users.line_up(slot, self._around.monotonic())
             if not number % BATCH:
                 self._unless_stopping()
                 await asyncio.sleep(0)  # others have something to do too
-
-    def _recall(self, user: KnownUser) -> int:
-        slot, now, wall = self._roster.add(user.user), self._around.monotonic(), self._around.clock()
-        since = user.selected_at if user.polled_at is None else user.polled_at
-        self.census.add(slot, _state_of(user), since)
-        age = max(0.0, wall - since)
-        if user.polled_at is None:
-            self.queue.add(slot, now, age)
-        else:
-            self.queue.recall(slot, now, age, user.activity)
-        return slot
 
     def follow(self, former: "PoolPoller") -> None:
         """Go on from what the same pool's poller has learned before a reload."""
@@ -165,7 +148,7 @@ class PoolPoller:
     async def poll(self, slot: int, permit: Permit) -> None:
         """Poll one user, with leave for a request; count what is new, and put the user back in line."""
         around = self._around
-        moment = _Moment(self._roster.user(slot), around.monotonic(), around.clock(), around.clock.set_at)
+        moment = _Moment(self._users.row(slot), around.monotonic(), around.clock(), around.clock.set_at)
         lookout = await around.writer.look_out(moment.user, moment.wall, moment.clock_set_at)
         try:
             outcome = await self._poll_from(slot, moment, _Pages(self._source, self.requests, lookout, permit))
@@ -215,7 +198,7 @@ class PoolPoller:
             tolerance=self._overlap,
             limit=limit,
         )
-        if lookout.purpose is not Depth.FIRST_WALK:
+        if lookout.purpose is not Purpose.FIRST_WALK:
             self.usage.a_poll += (pages.asked - self.usage.a_poll) * _PAGES_SMOOTHING
         if limit == FULL_PAGE:
             self.health.showed(len(found.events), found.disorder)
@@ -255,9 +238,7 @@ class PoolPoller:
 
     def put_back(self, slot: int, wait: float, *, answered: bool) -> None:
         """Put a user back in line whose poll has ended, to be left alone for `wait` seconds."""
-        if not self.queue.returned(slot, self._around.monotonic(), wait, answered=answered):
-            self._leaving = {user: left for user, left in self._leaving.items() if left != slot}
-            self._roster.release(slot)
+        self._users.put_back(slot, self._around.monotonic(), wait, answered=answered)
 
     # -- discovery ---------------------------------------------------------------------------------------------------------------
 
@@ -267,7 +248,8 @@ class PoolPoller:
 
         async def take(users: Sequence[ListedUser]) -> None:
             self._unless_stopping()
-            self._take_up(await self._around.writer.select(self.pool.id, users, began=began, start=self._start))
+            gained = await self._around.writer.select(self.pool.id, users, began=began, start=self._start)
+            self._users.take_up(gained, self._around.monotonic(), self._around.clock())
 
         found = await discover(self.pool.users, self._source, self._listing, self.requests.read, take)
         self.usage.discovery = self._listed
@@ -285,7 +267,7 @@ class PoolPoller:
         while after is not None:
             self._unless_stopping()
             part = await self._around.writer.deselect(self.pool.id, began=began, dropped=dropped, after=after)
-            self._let_go(part.removed)
+            self._users.let_go(part.removed)
             after = part.after
         await self._around.writer.settle_lingering(self.pool.id)
 
@@ -293,39 +275,12 @@ class PoolPoller:
         if self._around.stop.is_set():
             raise Stopped
 
-    def _take_up(self, users: Sequence[KnownUser]) -> None:
-        for user in users:
-            slot = self._leaving.pop(user.user, None)
-            if slot is None:
-                self._add(user)
-            else:  # removed and selected again while one poll was under way: a second at the same time would disturb it
-                self._roster.come_back(slot, user.user)
-                self.census.add(slot, _state_of(user), self._around.clock())
-                self.queue.keep(slot)
-
-    def _add(self, user: KnownUser) -> None:
-        """Put a user in line who was selected just now, for the first time or again."""
-        slot, now, wall = self._roster.add(user.user), self._around.monotonic(), self._around.clock()
-        self.census.add(slot, _state_of(user), wall)
-        if user.polled_at is None:
-            self.queue.add(slot, now)
-        else:
-            self.queue.recall(slot, now, max(0.0, wall - user.polled_at), user.activity)
-            self.queue.line_up(slot, now)
-
-    def _let_go(self, users: Sequence[int]) -> None:
-        for user, slot in self._roster.slots(users).items():
-            self.census.remove(slot)
-            if self.queue.remove(slot):
-                self._roster.release(slot)
-            else:
-                self._roster.leave(slot)
-                self._leaving[user] = slot
-
     async def _listing(self, operation: str, call: Callable[[], UserPage]) -> UserPage:
         """Ask for one page of a listing, trying again where the fault may pass."""
         self._listed += 1
-        return await self.requests.insist(call, Purpose.DISCOVERY, lambda error: self._note_error(operation, error))
+        return await self.requests.insist(
+            call, RequestPurpose.DISCOVERY, lambda error: self._note_error(operation, error)
+        )
 
     async def _ask_mode(self) -> None:
         """Ask for the pool's mode of threat protection; who may not know it is not asked again."""
@@ -333,7 +288,7 @@ class PoolPoller:
             return
         try:
             self.health.threat_protection = await self.requests.budgeted(
-                self._source.threat_protection, Purpose.DISCOVERY
+                self._source.threat_protection, RequestPurpose.DISCOVERY
             )
         except FetchError as error:
             self._asks_mode = error.outcome is not Outcome.NOT_AUTHORIZED
@@ -377,7 +332,7 @@ class _Pages:
         self._source = source
         self._requests = requests
         self._permit = permit
-        self._further = Purpose(lookout.purpose)
+        self._further = RequestPurpose(lookout.purpose)
 
     async def ask(self, token: str | None, limit: int) -> EventPage:
         """Return one page; raises `FetchError`."""
@@ -385,15 +340,9 @@ class _Pages:
         call = partial(self._source.auth_events, self.lookout.username, token, limit)
         if self.asked > 1:
             return await self._requests.insist(call, self._further)
-        is_first_walk = self._further is Purpose.FIRST_WALK
-        purpose = Purpose.FIRST_WALK if is_first_walk else Purpose.NEW
+        is_first_walk = self._further is RequestPurpose.FIRST_WALK
+        purpose = RequestPurpose.FIRST_WALK if is_first_walk else RequestPurpose.NEW
         return await self._requests.send(call, purpose, self._permit)
-
-
-def _state_of(user: KnownUser) -> UserState:
-    if user.polled_at is None:
-        return UserState.WAITING
-    return UserState.OK if user.found else UserState.NOT_FOUND
 
 
 def concurrency_for(requests_per_second: float) -> int:

@@ -14,7 +14,7 @@ from exporter.ledger.writer import Writer
 from exporter.schedule.budget import Budget
 from exporter.schedule.clock import WallClock
 from exporter.schedule.gate import Gate
-from exporter.schedule.observer import Observer, Purpose
+from exporter.schedule.observer import Observer, RequestPurpose
 
 _T = TypeVar("_T")
 
@@ -24,9 +24,8 @@ _RETRYABLE = frozenset(
 )
 _FIRST_RETRY = 0.25  # seconds, doubled at each attempt
 _LONGEST_RETRY = 5.0
-
-
 _LAPSE = 0.5  # seconds: a token not used by then is spent; requests held up meanwhile would come in a burst
+_PERMITS_A_WORKER = 3  # one is used, the others wait, so that a worker who is free need not
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the end that was asked for
@@ -69,6 +68,7 @@ class PoolRequests:
 
     def __init__(self, user_pool: str, budget: Budget, workers: int, around: Surroundings) -> None:
         self.budget = budget
+        self.workers = workers
         self.gate = Gate()
         self.in_flight: dict[int, float] = {}
         """The requests under way: when each was sent, by the clock that never goes back."""
@@ -77,9 +77,8 @@ class PoolRequests:
         self._threads = ThreadPoolExecutor(workers + 1, f"pool-{user_pool}")  # one more for what is read from files
         self.freed: Callable[[], None] = lambda: None
         """Is called whenever a request has ended."""
-        self._workers = asyncio.Semaphore(workers)
+        self._free = asyncio.Semaphore(workers)
         self._permits = 0
-        self._most_permits = workers * 3
         self._numbers = iter(range(1, 2**63))
 
     async def run(self, work: Callable[[], _T]) -> _T:
@@ -88,8 +87,8 @@ class PoolRequests:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether one more poll may begin: few wait for a worker, so that the next is there when one is free."""
-        return self._permits < self._most_permits
+        """Tell whether one more poll may begin, though it may have to wait for a worker."""
+        return self._permits < self.workers * _PERMITS_A_WORKER
 
     def permit(self) -> Permit:
         """Return leave for a request, for which a token has just been taken."""
@@ -100,10 +99,10 @@ class PoolRequests:
         self._permits -= 1
         self.freed()
 
-    async def send(self, call: Callable[[], _T], purpose: Purpose, permit: Permit) -> _T:
+    async def send(self, call: Callable[[], _T], purpose: RequestPurpose, permit: Permit) -> _T:
         """Make one request. Raises `FetchError`, and `Stopped` where the exporter stops before it is sent."""
         try:
-            async with self._workers:
+            async with self._free:
                 if self._around.stop.is_set():
                     raise Stopped
                 if self._around.monotonic() > permit.since + _LAPSE:
@@ -112,7 +111,7 @@ class PoolRequests:
         finally:
             permit.end()
 
-    async def _sent(self, call: Callable[[], _T], purpose: Purpose) -> _T:
+    async def _sent(self, call: Callable[[], _T], purpose: RequestPurpose) -> _T:
         sent, number = self._around.monotonic(), next(self._numbers)
         self._around.observer.spent(self._user_pool, purpose)
         self.in_flight[number] = sent
@@ -128,7 +127,7 @@ class PoolRequests:
                 self.budget.throttled(sent)
             self.gate.answered(outcome, sent, self._around.monotonic())
 
-    async def budgeted(self, call: Callable[[], _T], purpose: Purpose) -> _T:
+    async def budgeted(self, call: Callable[[], _T], purpose: RequestPurpose) -> _T:
         """Wait for a token and make one request. Raises `FetchError`, and `Stopped` where the exporter stops meanwhile."""
         # mostly there is a token: to wait for one takes two tasks, for each page of a history
         if self._around.stop.is_set() or not self.budget.try_acquire():
@@ -136,18 +135,18 @@ class PoolRequests:
         return await self.send(call, purpose, self.permit())
 
     async def insist(
-        self, call: Callable[[], _T], purpose: Purpose, failed: Callable[[FetchError], None] = lambda _: None
+        self, call: Callable[[], _T], purpose: RequestPurpose, failed: Callable[[FetchError], None] = lambda _: None
     ) -> _T:
         """Make a request, some times over where the fault may pass; `failed` hears of each failure but the last."""
         for attempt in range(_ATTEMPTS - 1):
             try:
-                return await self.budgeted(call, purpose if attempt == 0 else Purpose.RETRY)
+                return await self.budgeted(call, purpose if attempt == 0 else RequestPurpose.RETRY)
             except FetchError as error:
                 failed(error)
                 if error.outcome not in _RETRYABLE:
                     raise
             await self.unless_stopped(asyncio.sleep(self.backoff(attempt, _FIRST_RETRY, _LONGEST_RETRY)))
-        return await self.budgeted(call, Purpose.RETRY)
+        return await self.budgeted(call, RequestPurpose.RETRY)
 
     def backoff(self, attempt: int, first: float, longest: float) -> float:
         """Return a wait (seconds) that doubles with each attempt, with some chance in it so that waits do not meet."""
