@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# processes for tests, most of which wait for others most of the time
+JOBS ?= 4
 
 .PHONY: demo test bench lint check format schema lock clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
 
 test: $(VENV)/dev $(VENV)/ministack ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 bench: $(VENV)/dev ## the exporter against boto3 alone, and with many users: one Markdown table
 	$(BIN)/python -m bench $(ARGS)

@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,9 @@ from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
 from exporter.configuration.models import Config
+from exporter.event.line import EventLine
+from exporter.event_log import sink
+from exporter.event_log.event_log import EventLog
 from exporter.fetch.sources import RequestObserver, SourceFactory
 from exporter.ledger.ledger import PoolState
 from exporter.ledger.rules import Settings
@@ -25,6 +28,7 @@ from exporter.metrics import exposition
 from exporter.metrics.collector import CommittedCollector
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
+from exporter.schedule.accounts import Accounts
 from exporter.schedule.budget import Budget
 from exporter.schedule.clock import WallClock
 from exporter.schedule.engine import Engine
@@ -76,15 +80,18 @@ class Exporter:
         )
         self._instruments.reloaded(self._started)
         self._sources = sources(self._instruments.request)
-        self._hash_key = ledger.hash_key
+        self._state_hash_key = ledger.hash_key
         self._writer = Writer(ledger, self._publish, time.time, logger)
+        self._event_log = EventLog(self._writer, self._instruments, logger)
         self._views: dict[str, PoolView] = {}
         self._lags: dict[str, float] = {}
         self._budgets: dict[str, Budget] = {}
+        self._accounts = Accounts()
         self._clock = WallClock(time.time, time.monotonic)
         self._engine = self._new_engine(config)
         self._is_open = False
         self._stopping = False
+        self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         # not asyncio's own threads, which are waited for at the end
         self._reader = ThreadPoolExecutor(1, "configuration")
@@ -100,21 +107,26 @@ class Exporter:
             )
         )
 
+    def stop(self) -> None:
+        """Have `run` finish what is under way, and return."""
+        self._stop.set()
+
     async def run(self) -> None:
-        """Poll and serve until SIGTERM or SIGINT, then finish what is under way."""
-        stop = self._handle_signals()
+        """Poll and serve until SIGTERM, SIGINT or `stop`, then finish what is under way."""
+        self._handle_signals()
         server = self._new_server()
         async with self._reloading:  # a reload waits until there is something to reload
             await self._show(self._config)
+            await self._event_log.follow(self._config.event_log.path)
             self._is_open = True
             # only now: a scrape that found no counters yet would make gaps in their graphs
             serving = asyncio.create_task(server.serve(list(self._web.sockets)))
             writing = asyncio.create_task(self._writer.run())
-            await self._begin(stop)
-        if not stop.is_set():
+            await self._begin()
+        if not self._stop.is_set():
             where = ", ".join(_address(each) for each in self._web.sockets)
             self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
-        ended = {asyncio.create_task(stop.wait()), serving, writing}
+        ended = {asyncio.create_task(self._stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._logger.info("stopping")
         self._stopping = True
@@ -123,14 +135,15 @@ class Exporter:
         await self._end_reload()
         self._writer.close()
         await writing
+        await self._event_log.end()
         server.stop()
         await serving
         await self._writer.finish()
         self._logger.info("stopped")
 
-    async def _begin(self, stop: asyncio.Event) -> None:
+    async def _begin(self) -> None:
         """Start the engine, unless the exporter is stopped meanwhile: a million users take a while."""
-        starting, stopped = asyncio.ensure_future(self._engine.start()), asyncio.ensure_future(stop.wait())
+        starting, stopped = asyncio.ensure_future(self._engine.start()), asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             self._engine.interrupt()
@@ -143,19 +156,18 @@ class Exporter:
             await asyncio.wait_for(self._reloading.acquire(), _PATIENCE_WITH_RELOAD)
         await self._engine.stop()
 
-    def _handle_signals(self) -> asyncio.Event:
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
-        return stop
 
     # -- configuration -----------------------------------------------------------------------------------------------------------
 
     async def _show(self, config: Config) -> None:
         """Show what is committed of the configured pools by this configuration, and count by it."""
-        await self._writer.configure(ledger_settings(config))
-        states = await self._writer.load([pool.id for pool in config.user_pools])
+        pool_ids = [pool.id for pool in config.user_pools]
+        states = await self._writer.load(pool_ids, ledger_settings(config), self._line(config))
         # from here to the swap nothing may wait: a commit would be published to views that are about to go
         views = {pool_id: PoolView(self._presentation(config)) for pool_id in states}
         for pool_id, view in views.items():
@@ -172,7 +184,19 @@ class Exporter:
 
     def _presentation(self, config: Config) -> Presentation:
         metrics = config.metrics
-        return Presentation(metrics.country, metrics.per_user, self._hash_key, metrics.recent_window)
+        return Presentation(metrics.country, metrics.per_user, self._hash_key_of(config), metrics.recent_window)
+
+    def _hash_key_of(self, config: Config) -> bytes:
+        file = config.metrics.hash_key_file
+        return self._state_hash_key if file is None else file.get_secret_value()
+
+    def _line(self, config: Config) -> EventLine | None:
+        """Return how lines of the event log are made, None where there is none."""
+        if config.event_log.path == "":
+            return None
+        names = {pool.id: pool.name for pool in config.user_pools}
+        personal_data = config.event_log.personal_data or config.metrics.per_user
+        return EventLine(names, personal_data, self._hash_key_of(config))
 
     def _new_engine(self, config: Config) -> Engine:
         around = Surroundings(
@@ -184,18 +208,36 @@ class Exporter:
             logger=self._logger,
             stop=asyncio.Event(),
         )
-        return Engine(config, self._sources, self._budgets, around)
+        return Engine(config, self._sources, self._budgets, around, accounts=self._accounts, regroup=self._regroup_soon)
 
     def _reload_on_signal(self) -> None:
-        task = asyncio.ensure_future(self._reload_and_log())
+        self._reload_soon(self._reload_and_log())
+
+    def _regroup_soon(self) -> None:
+        self._reload_soon(self._regroup())
+
+    def _reload_soon(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+    async def _regroup(self) -> None:
+        """Poll on by the same configuration, with the pools grouped by the accounts that are known by now."""
+        async with self._reloading:
+            try:
+                await self._poll_by(self._config)
+            except ReloadError:
+                return  # the exporter is stopping
+            except Exception as error:  # noqa: BLE001 - a task that nobody waits for
+                self._logger.error("pools of one account were not taken together", error=repr(error))
 
     async def _reload_and_log(self) -> None:
         try:
             await self.reload()
         except ReloadError:
             return  # it has been logged where it failed
+        except Exception as error:  # noqa: BLE001 - a task that nobody waits for
+            self._logger.error("the configuration was not reloaded by a fault", error=repr(error))
 
     async def reload(self) -> None:
         """Read the configuration anew and go on with it; a mistake changes nothing. Raises `ReloadError`."""
@@ -204,12 +246,14 @@ class Exporter:
             try:
                 config = await asyncio.get_running_loop().run_in_executor(self._reader, self._read_config)
                 self._refuse_what_cannot_change(config)
+                await self._check_event_log(config)
                 await self._show(config)
             except Exception as error:
                 self._instruments.reloaded(None)
                 self._reload_error = str(error)
                 self._logger.error("the configuration was not reloaded; the one before stays", error=str(error))
                 raise ReloadError(str(error)) from error
+            await self._event_log.follow(config.event_log.path)
             await self._poll_by(config)
             self._hide_pools_left(before)
             self._instruments.reloaded(time.time())
@@ -235,6 +279,12 @@ class Exporter:
                 "state.path cannot change without a restart; put the old path back or restart the exporter"
             )
 
+    async def _check_event_log(self, config: Config) -> None:
+        """Refuse a new place for the event log that cannot be written; one that has failed since stays."""
+        path = config.event_log.path
+        if path != self._config.event_log.path:
+            await asyncio.get_running_loop().run_in_executor(self._reader, sink.check, path)
+
     # -- what is shown -----------------------------------------------------------------------------------------------------------
 
     def _publish(self, changes: Mapping[str, PoolState]) -> None:
@@ -245,6 +295,8 @@ class Exporter:
                 view.update(change, time.time())
                 self._instruments.committed(names[pool_id], change)
                 self._lags[pool_id] = change.lags[-1] if change.lags else self._lags.get(pool_id, 0.0)
+        if changes:
+            self._event_log.wake()
 
     def _views_by_name(self) -> Mapping[str, PoolView]:
         return {pool.name: self._views[pool.id] for pool in self._config.user_pools if pool.id in self._views}

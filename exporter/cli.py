@@ -1,47 +1,48 @@
-"""The command: flags in the Prometheus convention, subcommands, exit codes."""
+"""The command: its subcommands, and what they end with."""
 
 import argparse
 import asyncio
+import errno
 import gc
 import io
 import os
-import platform
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TextIO, get_args
+from typing import TextIO
 
 import structlog
 
-from exporter import __version__, logs
+from exporter import flags, logs
 from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings
+from exporter.commands.history import History, read_history
+from exporter.commands.live_check import LiveCheck
+from exporter.commands.outputs import OUTPUTS
+from exporter.commands.requests import Requests, Time
+from exporter.commands.terminal import harmless
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.load import load
-from exporter.configuration.models import Config
+from exporter.configuration.models import Config, UserPool
 from exporter.demo import Demonstration
-from exporter.fetch.sources import cognito_sources
+from exporter.event_log import sink
+from exporter.fetch.outcome import FetchError, Outcome
+from exporter.fetch.sources import SourceFactory, cognito_sources
 from exporter.ledger.ledger import LedgerError
 from exporter.ledger.sqlite import SqliteLedger
-from exporter.web.app import check_telemetry_path
-from exporter.web.server import ListenAddress, ListenError, bind, parse_listen_address
+from exporter.web.server import ListenError, bind, parse_listen_address
 
 OK, FAILED, WRONG_CALL = 0, 1, 2
 """Exit statuses: done; could not do it, or `check` found mistakes; the call or the configuration is wrong."""
 
-_DEFAULT_LISTEN = ":10078"
 _EVERYWHERE = frozenset({"::", "0.0.0.0"})  # noqa: S104 - told from other addresses, not listened on
-_MOST_USERS = 100_000
-_MOST_SPEED = 1000.0
+_UNWANTED = frozenset({errno.EPIPE, errno.EBADF})  # whoever has closed a stream does not want what is printed
 _MOST_TRAFFIC = 100_000  # users times speed that one process can simulate and poll
-_NAME = "cognito-auth-exporter"
-_COMMANDS_HELP = """commands:
-  check                 find every mistake in the configuration
-  demo                  run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind
 
-`cognito-auth-exporter COMMAND --help` tells a command's own flags."""
+
+class OutputError(Exception):
+    """What was to be printed is lost."""
 
 
 def main() -> None:
@@ -59,135 +60,10 @@ def command(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit status."""
     name, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in _COMMANDS else ("", arguments)
     parser, action = _COMMANDS[name]
-    return action(parser().parse_args(rest))
-
-
-# -- flags -----------------------------------------------------------------------------------------------------------------------
-
-
-def _parser(command: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"{_NAME} {command}".strip(),
-        description=description,
-        epilog=epilog,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _add_config_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config.file", dest="config_file", type=Path, default=Path("config.yaml"), metavar="FILE",
-        help="the configuration (default: %(default)s)",
-    )  # fmt: skip
-
-
-def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
-    web = parser.add_argument_group("web")
-    web.add_argument(
-        "--web.listen-address", dest="listen", action="append", type=_listen_address, metavar="ADDRESS",
-        help=f"where to listen; may be given more than once, IPv6 in brackets (default: {_DEFAULT_LISTEN})",
-    )  # fmt: skip
-    web.add_argument(
-        "--web.telemetry-path", dest="telemetry_path", type=_telemetry_path, default="/metrics", metavar="PATH",
-        help="the path of the metrics (default: %(default)s)",
-    )  # fmt: skip
-    web.add_argument(
-        "--web.config.file", dest="web_config_file", type=_web_config_file, metavar="FILE",
-        help="TLS and passwords; not available in this version, and refused",
-    )  # fmt: skip
-    web.add_argument(
-        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="take POST and PUT on /-/reload"
-    )
-    web.add_argument(
-        "--web.max-requests", dest="max_requests", type=_count, default=40, metavar="N",
-        help="scrapes and status pages answered at the same time, 0 for no limit (default: %(default)s)",
-    )  # fmt: skip
-    log = parser.add_argument_group("log")
-    log.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default: %(default)s")
-    log.add_argument(
-        "--log.format",
-        dest="log_format",
-        choices=get_args(logs.LogFormat),
-        default="logfmt",
-        help="default: %(default)s",
-    )
-
-
-def _listen_address(text: str) -> ListenAddress:
     try:
-        return parse_listen_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _telemetry_path(text: str) -> str:
-    try:
-        return check_telemetry_path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _web_config_file(_text: str) -> Path:
-    raise argparse.ArgumentTypeError(
-        "not available in this version; listen on 127.0.0.1 and put a proxy in front that does TLS and passwords"
-    )
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of requests: write 40, or 0 for no limit')
-    return int(text)
-
-
-def _users(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MOST_USERS:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of users between 1 and {_MOST_USERS}')
-    return int(text)
-
-
-def _speed(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= _MOST_SPEED:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a speed above 0 and up to {_MOST_SPEED:g}')
-    return number
-
-
-def _exporter_parser() -> argparse.ArgumentParser:
-    parser = _parser(
-        "", "Prometheus exporter for the auth events of Amazon Cognito's threat protection.", _COMMANDS_HELP
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    _add_config_flag(parser)
-    _add_serving_flags(parser)
-    return parser
-
-
-def _check_parser() -> argparse.ArgumentParser:
-    parser = _parser("check", "Find every mistake in the configuration: exit status 0 if there is none, 1 if there is.")
-    _add_config_flag(parser)
-    return parser
-
-
-def _demo_parser() -> argparse.ArgumentParser:
-    parser = _parser(
-        "demo", "Run against an embedded simulator of Cognito: no AWS, no configuration, no state left behind."
-    )
-    parser.add_argument("--users", type=_users, default=25, metavar="N", help="simulated users (default: %(default)s)")
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="how fast their days go by (default: 1)")
-    _add_serving_flags(parser)
-    return parser
-
-
-def _version() -> str:
-    revision = os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", "")
-    return f"{_NAME}, version {__version__} (revision: {revision or 'unknown'}, python: {platform.python_version()})"
-
-
-# -- commands --------------------------------------------------------------------------------------------------------------------
+        return action(parser().parse_args(rest))
+    except OutputError as error:
+        return _fail(error, FAILED)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -204,8 +80,44 @@ def _check(options: argparse.Namespace) -> int:
         config = load(options.config_file)
     except ConfigError as error:
         return _fail(error, FAILED)
+    if options.live:
+        return FAILED if LiveCheck(config, _unobserved(), _say, Time()).run() else OK
     _say(f"{options.config_file}: good; user pools: {', '.join(pool.name for pool in config.user_pools)}")
     return OK
+
+
+def _unobserved() -> SourceFactory:
+    return cognito_sources(lambda *_: None)
+
+
+def _show_events(options: argparse.Namespace) -> int:
+    try:
+        config = load(options.config_file)
+    except ConfigError as error:
+        return _fail(error, WRONG_CALL)
+    pool = next((each for each in config.user_pools if each.name == options.user_pool), None)
+    if pool is None:
+        names = ", ".join(each.name for each in config.user_pools)
+        return _fail(ValueError(f'--user-pool: there is no "{options.user_pool}"; user pools: {names}'), WRONG_CALL)
+    try:
+        history = _history(options, config, pool)
+    except FetchError as error:
+        text = "no such user" if error.outcome is Outcome.USER_NOT_FOUND else str(error)
+        return _fail(ValueError(": ".join(filter(None, (pool.name, error.key, text)))), FAILED)
+    for gap in history.gaps():
+        _print(gap, sys.stderr)
+    _say(OUTPUTS[options.output](history.newest(options.limit)))
+    return OK
+
+
+def _history(options: argparse.Namespace, config: Config, pool: UserPool) -> History:
+    polling = config.polling
+    source = _unobserved()(pool, polling.request_timeout)
+    try:
+        requests = Requests(polling.requests_per_second, Time())
+        return read_history(source, requests, options.username, options.limit, polling.max_pages)
+    finally:
+        source.close()
 
 
 def _demonstrate(options: argparse.Namespace) -> int:
@@ -237,9 +149,10 @@ def _serve(
     """Open what can fail, each with a plain message, then run to the end; `greet` is called once all is open."""
     logs.configure(options.log_level, options.log_format, sys.stderr)
     try:
-        sockets = bind(options.listen or [parse_listen_address(_DEFAULT_LISTEN)])
+        sockets = bind(options.listen or [parse_listen_address(flags.DEFAULT_LISTEN)])
         ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
-    except (ListenError, LedgerError) as error:
+        sink.check(config.event_log.path)
+    except (ListenError, LedgerError, sink.SinkError) as error:
         return _fail(error, FAILED)
     greet(options, sockets)
     web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
@@ -262,27 +175,34 @@ def _tame_garbage_collector() -> None:
 
 
 def _say(text: str) -> None:
-    _print(text, sys.stdout)
+    """Print to standard output. Raises `OutputError` where that does not take it, unless its reader has gone."""
+    error = _print(text, sys.stdout)
+    if error is not None and error.errno not in _UNWANTED:
+        raise OutputError(f"standard output: {error.strerror}; what was printed is not whole")
 
 
 def _fail(error: Exception, status: int) -> int:
-    _print(str(error), sys.stderr)
+    """Say what went wrong, some of which may be a server's words; its lines stay apart."""
+    _print("\n".join(map(harmless, str(error).split("\n"))), sys.stderr)
     return status
 
 
-def _print(text: str, stream: TextIO | None) -> None:
-    """Print a line; whoever has closed the stream does not want it."""
+def _print(text: str, stream: TextIO | None) -> OSError | None:
+    """Print a line, and return what came in the way; after that the stream leads to nowhere."""
     if stream is None:
-        return
+        return None
     try:
         print(text, file=stream, flush=True)
-    except OSError:
+    except OSError as error:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
             os.dup2(nowhere.fileno(), stream.fileno())  # else Python tries the unsent rest again at exit
+        return error
+    return None
 
 
 _COMMANDS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {
-    "": (_exporter_parser, _export),
-    "check": (_check_parser, _check),
-    "demo": (_demo_parser, _demonstrate),
+    "": (flags.exporter_parser, _export),
+    "check": (flags.check_parser, _check),
+    "demo": (flags.demo_parser, _demonstrate),
+    "events": (flags.events_parser, _show_events),
 }

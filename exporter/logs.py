@@ -29,6 +29,8 @@ LEVELS: Mapping[str, int] = {
 }
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
 """The flag's word for a level, where it is not the method's name."""
+_REPEATED, _NEVER = "botocore.credentials", logging.CRITICAL + 1
+"""Warns, with a traceback, at each request of a role that cannot be assumed anew. Metrics and the errors of polls tell of it."""
 
 
 def configure(
@@ -47,6 +49,7 @@ def configure(
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
+    logging.getLogger(_REPEATED).setLevel(_NEVER)
     logging.basicConfig(handlers=[_IntoStructlog()], level=max(threshold, logging.WARNING), force=True)
     logging.captureWarnings(capture=True)
 

@@ -8,11 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
+from moto.server import ThreadedMotoServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+settings.register_profile("exporter", deadline=None)  # how fast an example is says nothing
+settings.load_profile("exporter")
 
 WAIT = 60.0  # seconds until a test gives up on something that is to come
 
@@ -25,12 +31,25 @@ ISOLATED = {
 }
 """No test reads the credentials of whoever runs it."""
 
+ABSENT = [
+    *(
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_STS",
+    ),
+    *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_USE_FIPS_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+]
+
 
 @pytest.fixture(autouse=True)
 def _isolated_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ISOLATED.items():
         monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"):
+    for name in ABSENT:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -45,11 +64,18 @@ def need(path: str | Path, how: str) -> str:
     pytest.skip(reason)
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = iter(range(20_000 + 1000 * (_WORKER % 10), 21_000 + 1000 * (_WORKER % 10)))
+"""Each worker's own, below those that the system hands out (32768 to 60999 on Linux): nobody else takes one meanwhile."""
+
+
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free."""
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(look: Callable[[], object], what: str, seconds: float = WAIT) -> None:
@@ -66,13 +92,19 @@ def eventually(look: Callable[[], object], what: str, seconds: float = WAIT) -> 
 
 
 class Process:
-    """A real process, its output in a file, ended by its id."""
+    """A real process, its output in a file, ended by its id; `stdout` is where its standard output goes instead."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, stdout: int | None = None
+    ) -> None:
         self.log = folder / f"{Path(arguments[0]).name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.popen = subprocess.Popen(
-                list(arguments), stdout=output, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, **(env or {})}
+                list(arguments),
+                stdout=output if stdout is None else stdout,
+                stderr=output,
+                cwd=folder,
+                env={**os.environ, **(env or {})},
             )
 
     @property
@@ -96,10 +128,12 @@ class Process:
 class ExporterProcess(Process):
     """`cognito-auth-exporter` in a process of its own."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, stdout: int | None = None
+    ) -> None:
         self.port = free_port()
         flags = [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=debug"]
-        super().__init__([sys.executable, "-m", "exporter", *arguments, *flags], folder, env)
+        super().__init__([sys.executable, "-m", "exporter", *arguments, *flags], folder, env, stdout)
 
     @property
     def url(self) -> str:
@@ -136,10 +170,20 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts an exporter with these arguments; it is ended with the test."""
     running: list[ExporterProcess] = []
 
-    def begin(*arguments: str, env: Mapping[str, str] | None = None) -> ExporterProcess:
-        running.append(ExporterProcess(arguments, tmp_path, env))
+    def begin(*arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None) -> ExporterProcess:
+        running.append(ExporterProcess(arguments, tmp_path, env, stdout))
         return running[-1]
 
     yield begin
     for process in running:
         process.close()
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """Return the address of moto, whose STS knows the accounts of the roles that it has let be assumed."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()

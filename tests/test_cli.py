@@ -38,10 +38,15 @@ def test_version_and_help(tmp_path: Path) -> None:
         ),
         *("--web.max-requests", "--log.level", "--log.format", "--version"),
     )
-    for word in (*flags, "check", "demo"):
+    for word in (*flags, "check", "demo", "events"):
         assert word in text.stdout
-    for command, flag in (("check", "--config.file"), ("demo", "--speed")):
-        assert flag in run(tmp_path, command, "--help").stdout
+    for command, own in (
+        ("check", ("--config.file", "--live")),
+        ("demo", ("--users", "--speed")),
+        ("events", ("--config.file", "--user-pool", "--username", "--limit", "--output")),
+    ):
+        told = run(tmp_path, command, "--help").stdout
+        assert [flag for flag in own if flag not in told] == []
 
 
 def test_installed_command_is_the_same(tmp_path: Path) -> None:
@@ -70,8 +75,14 @@ def test_installed_command_is_the_same(tmp_path: Path) -> None:
         (["demo", "--speed=fast"], "--speed"),
         (["demo", "--speed=1001"], '"1001" is not a speed above 0 and up to 1000'),
         (["demo", "--users=1000", "--speed=500"], "--users times --speed may be 100000 at most"),
-        (["check", "--live"], "--live"),
-        (["events", "--username=alice"], "events"),
+        (["check", "--live=yes"], "--live"),
+        (["events", "--username=alice"], "--user-pool"),
+        (["events", "--user-pool=customers"], "--username"),
+        (["events", "--user-pool=customers", "--username=alice"], "config.yaml: cannot be read"),
+        (["events", "--user-pool=customers", "--username="], "a user name has 1 to 128 characters"),
+        (["events", "--username=a", "--user-pool=b", "--limit=0"], '"0" is not a number of events between 1 and 10000'),
+        (["events", "--username=a", "--user-pool=b", "--limit", "many"], '"many" is not a number of events'),
+        (["events", "--username=a", "--user-pool=b", "--output=yaml"], "yaml"),
     ],
 )
 def test_wrong_calls(arguments: list[str], says: str, tmp_path: Path) -> None:
@@ -85,13 +96,22 @@ def test_wrong_calls(arguments: list[str], says: str, tmp_path: Path) -> None:
 def test_wrong_configuration(tmp_path: Path) -> None:
     """A mistaken configuration ends the start with 2; `check` finds the same mistakes and ends with 1."""
     (tmp_path / "config.yaml").write_text("user_pools: []\nnonsense: 1\n")
-    started, checked = run(tmp_path), run(tmp_path, "check")
-    assert (started.returncode, checked.returncode) == (2, 1)
-    assert started.stderr == checked.stderr
+    started, checked, live = run(tmp_path), run(tmp_path, "check"), run(tmp_path, "check", "--live")
+    shown = run(tmp_path, "events", "--user-pool=customers", "--username=alice")
+    assert [each.returncode for each in (started, checked, live, shown)] == [2, 1, 1, 2]
+    assert {each.stderr for each in (started, checked, live, shown)} == {started.stderr}
     assert started.stderr.splitlines() == [
         "config.yaml:1:13: user_pools: has to have at least one item",
         "config.yaml:2:1: nonsense: unknown key; known here: user_pools, polling, counting, state, metrics, event_log",
     ]
+
+
+def test_mistakes_are_harmless(tmp_path: Path) -> None:
+    """What is quoted of others in an error reaches the terminal without anything that it obeys; its lines stay apart."""
+    (tmp_path / "config.yaml").write_text(GOOD.replace("[alice]}", '[alice], all: "\\e[2J"}') + "nonsense: 1\n")
+    done = run(tmp_path, "check")
+    assert "\\x1b[2J" in done.stderr
+    assert [line.isprintable() for line in done.stderr.splitlines()] == [True, True]
 
 
 def test_check_of_a_good_file(tmp_path: Path) -> None:
@@ -101,6 +121,14 @@ def test_check_of_a_good_file(tmp_path: Path) -> None:
         done = run(tmp_path, "check", *arguments)
         assert (done.returncode, "eu-west-1_Ab1" in done.stdout) == (0, True)
     assert [each.name for each in tmp_path.iterdir()] == ["other.yaml"]
+
+
+def test_events_of_an_unknown_pool(tmp_path: Path) -> None:
+    """A pool that the configuration does not have ends with 2, and those that it has are told."""
+    (tmp_path / "config.yaml").write_text(GOOD)
+    done = run(tmp_path, "events", "--user-pool", "customers", "--username", "alice")
+    said = '--user-pool: there is no "customers"; user pools: eu-west-1_Ab1\n'
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 def test_busy_port(tmp_path: Path) -> None:
@@ -130,13 +158,19 @@ def test_host_that_is_none(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "cannot listen on ..:10999: not the name of a host\n")
 
 
-@pytest.mark.parametrize("output", [">&-", ">/dev/full", "| true"])
-def test_output_that_nobody_takes(output: str, tmp_path: Path) -> None:
-    """A closed, full or broken standard output changes no exit status and makes no traceback."""
+LOST = "standard output: No space left on device; what was printed is not whole\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "says"),
+    [(">&-", 0, ""), ("| true", 0, ""), (">/dev/full", 1, LOST), (">/dev/full 2>/dev/full", 1, "")],
+)
+def test_output_that_nobody_takes(output: str, status: int, says: str, tmp_path: Path) -> None:
+    """A closed or broken standard output changes no exit status; output lost on a full disk ends with 1. No traceback."""
     (tmp_path / "config.yaml").write_text(GOOD)
     script = f"set -o pipefail; {sys.executable} -m exporter check {output}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (status, says)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -165,6 +165,14 @@ def test_libraries_mistakes() -> None:
     assert "old Python" in second
 
 
+def test_what_botocore_repeats_is_left_out() -> None:
+    """Botocore's warning at each request of a role that cannot be assumed anew is no line; others of its are."""
+    stream = configured()
+    logging.getLogger("botocore.credentials").warning("Refreshing temporary credentials failed")
+    logging.getLogger("botocore.endpoint").warning("another")
+    assert [line.split(" msg=")[1] for line in stream.getvalue().splitlines()] == ["another logger=botocore.endpoint"]
+
+
 def test_library_exceptions() -> None:
     """An exception that a library logs is one line too."""
     stream = configured()

@@ -20,7 +20,9 @@ def load(file: Path) -> Config:
         raise ConfigError([Problem(file, "the file is empty: write user_pools, as in config.example.yaml")])
     problems = [*document.problems, *_twice(file, document)]
     try:
-        config = Config.model_validate(document.content, context={"folder": file.absolute().parent})
+        config = Config.model_validate(
+            document.content, context={"folder": file.absolute().parent, "file": file.absolute()}
+        )
     except ValidationError as error:
         every = error.errors(include_url=False)
         problems += [_problem(file, document, details) for details in every if details["type"] not in _CONSEQUENCES]

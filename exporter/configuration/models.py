@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretBytes,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -23,6 +24,7 @@ from pydantic import (
 
 from exporter.configuration.durations import DURATION, parse_duration
 from exporter.configuration.errors import ConfigError
+from exporter.configuration.key_file import read_key
 from exporter.configuration.users_file import check_username, check_users_file
 
 _LONGEST = 3650 * 86_400.0
@@ -31,9 +33,11 @@ _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _ROLE_ARN = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+_ROLE_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 # One attribute, `=` or `^=`, a value in quotes: https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_ListUsers.html
 _FILTER = re.compile(r'\s*[\w:]+\s*\^?=\s*"(?:[^"\\]|\\.)*"\s*', re.DOTALL)
 _LONGEST_FILTER = 256
+_STATE_ENDINGS = ("", "-wal", "-shm", "-journal")  # https://www.sqlite.org/tempfiles.html
 
 
 def _duration(value: object) -> float:
@@ -80,7 +84,8 @@ def _endpoint(value: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f'"{value}" is no endpoint: write https://host or http://127.0.0.1:4566')
+        shown = "what is written (not shown, as it has an @)" if "@" in value else f'"{value}"'
+        raise ValueError(f"{shown} is no endpoint: write https://host or http://127.0.0.1:4566")
     return value
 
 
@@ -98,6 +103,18 @@ def _readable(path: Path) -> Path:
     except ConfigError as error:
         raise ValueError("; ".join(map(str, error.problems))) from error
     return path
+
+
+def _hash_key(value: object, info: ValidationInfo) -> bytes:
+    """Return the key in a file, without the line's end that editors add."""
+    try:
+        return read_key(Path(str(_in_folder(value, info))))
+    except ConfigError as error:
+        raise ValueError("; ".join(map(str, error.problems))) from error
+
+
+def _event_log_path(value: object, info: ValidationInfo) -> object:
+    return value if value in {"", "-"} else _in_folder(value, info)
 
 
 def _state_path(value: object, info: ValidationInfo) -> object:
@@ -128,6 +145,8 @@ _PathText = WithJsonSchema({"type": "string"})
 Username = Annotated[StrictStr, AfterValidator(check_username)]
 UsersFile = Annotated[Path, BeforeValidator(_in_folder), AfterValidator(_readable), _PathText]
 StatePath = Annotated[Path | Literal[":memory:"], BeforeValidator(_state_path), _PathText]
+HashKeyFile = Annotated[SecretBytes, BeforeValidator(_hash_key), _PathText]
+EventLogPath = Annotated[Literal["", "-"] | Path, BeforeValidator(_event_log_path), _PathText]
 PoolId = Annotated[
     StrictStr, Field(max_length=55), _matching(_POOL_ID, "not the id of a user pool: it looks like eu-west-1_Ab129faBb")
 ]
@@ -145,6 +164,7 @@ RoleArn = Annotated[
     StrictStr, _matching(_ROLE_ARN, "not the ARN of a role: arn:aws:iam::111122223333:role/auth-events-reader")
 ]
 ExternalId = Annotated[StrictStr, _matching(_EXTERNAL_ID, "2 to 1224 letters, digits or any of +=,.@:/-")]
+RoleSessionName = Annotated[StrictStr, _matching(_ROLE_SESSION_NAME, "2 to 64 letters, digits or any of +=,.@-")]
 Start = Annotated[
     Literal["now", "beginning"] | float | datetime, BeforeValidator(_start), WithJsonSchema({"type": "string"})
 ]
@@ -166,11 +186,14 @@ class Credentials(_Model):
     external_id: ExternalId | None = None
     """The external id that the role's trust policy asks for."""
 
-    @field_validator("external_id")
+    role_session_name: RoleSessionName | None = None
+    """The name of the role's sessions, as CloudTrail shows it; by default cognito-auth-exporter."""
+
+    @field_validator("external_id", "role_session_name")
     @classmethod
     def _belongs_to_a_role(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("role_arn", "") is None:
-            raise ValueError("external_id means nothing without role_arn")
+            raise ValueError(f"{info.field_name} means nothing without role_arn")
         return value
 
 
@@ -217,11 +240,21 @@ class UserPool(_Model):
     endpoint_url: Annotated[StrictStr, AfterValidator(_endpoint)] | None = None
     """Where to ask, by default AWS's own endpoint."""
 
+    use_fips_endpoint: StrictBool | None = None
+    """Whether to ask AWS's FIPS endpoint; by default as AWS_USE_FIPS_ENDPOINT or the profile says."""
+
     credentials: Credentials = _section()
     """Who asks; by default boto3's own chain."""
 
     users: Selectors
     """Whose events."""
+
+    @field_validator("use_fips_endpoint")
+    @classmethod
+    def _one_endpoint(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("endpoint_url") is not None:
+            raise ValueError("endpoint_url names the endpoint already: give one of the two")
+        return value
 
 
 class Polling(_Model):
@@ -298,19 +331,18 @@ class Metrics(_Model):
     per_user: Literal["none", "hashed", "plain"] = "none"
     """Whether families by user are shown, and how the user is named in them."""
 
+    hash_key_file: HashKeyFile | None = None
+    """A file with the key that user names are hashed by, so that several exporters agree; by default the state's own key."""
+
 
 class EventLog(_Model):
     """A line for each counted event."""
 
-    path: StrictStr = ""
-    """Where to write it: a file, "-" for standard output, or "" for nowhere."""
+    path: EventLogPath = ""
+    """Where to write it: a file, relative to the configuration file, "-" for standard output, or "" for nowhere."""
 
-    @field_validator("path")
-    @classmethod
-    def _not_yet(cls, value: str) -> str:
-        if value:
-            raise ValueError('the event log is not available in this version: leave path at ""')
-        return value
+    personal_data: Literal["none", "hashed", "plain"] | None = None
+    """Whether user name, address, city and device are left out, hashed or written; by default as metrics.per_user says."""
 
 
 class Config(_Model):
@@ -333,6 +365,16 @@ class Config(_Model):
 
     event_log: EventLog = _section()
     """A line for each counted event."""
+
+    @field_validator("event_log")
+    @classmethod
+    def _apart_from_the_state(cls, value: EventLog, info: ValidationInfo) -> EventLog:
+        state = info.data.get("state")
+        if state is not None and str(value.path) in {f"{state.path}{ending}" for ending in _STATE_ENDINGS}:
+            raise ValueError("path is that of the state file: name another")
+        if info.context and value.path == info.context.get("file"):
+            raise ValueError("path is that of the configuration: name another")
+        return value
 
     @field_validator("user_pools")
     @classmethod

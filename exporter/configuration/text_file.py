@@ -12,12 +12,17 @@ _ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, by surroga
 
 def read_text(file: Path, hint: str) -> str:
     """Return the text of a regular file in UTF-8. Raises `ConfigError`; `hint` says how to mend it."""
-    with _errors_of(file, hint):
-        content = file.read_bytes()
+    content = read_content(file, hint)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _not_utf_8(file, content[: error.start].count(b"\n") + 1) from error
+
+
+def read_content(file: Path, hint: str, limit: int = -1) -> bytes:
+    """Return what is in a regular file, `limit` bytes at most unless that is negative. Raises as `read_text`."""
+    with _errors_of(file, hint), file.open("rb") as content:
+        return content.read(limit)
 
 
 def read_lines(file: Path, hint: str) -> Iterator[tuple[int, str]]:

@@ -27,7 +27,7 @@ def read_users_file(path: Path, batch: int) -> Iterator[Sequence[str]]:
     The whole file is checked before the first: raises `ConfigError` as `check_users_file`, so that a mistake selects nobody.
     """
     check_users_file(path)
-    names = (name for _, name in _names(path))
+    names = (name for _, name in numbered_names(path))
     while found := list(islice(names, batch)):
         if not all(map(_USERNAME.fullmatch, found)):
             raise ConfigError([Problem(path, "changed while it was read")])
@@ -36,7 +36,7 @@ def read_users_file(path: Path, batch: int) -> Iterator[Sequence[str]]:
 
 def check_users_file(path: Path) -> None:
     """Raise `ConfigError` with the bad lines of a file, the first of them by number, or why it cannot be read."""
-    bad = (number for number, name in _names(path) if not _USERNAME.fullmatch(name))
+    bad = (number for number, name in numbered_names(path) if not _USERNAME.fullmatch(name))
     problems = [_bad_line(path, number) for number in islice(bad, _MOST_PROBLEMS)]
     more = sum(1 for _ in bad)
     if more:
@@ -49,7 +49,8 @@ def _bad_line(path: Path, number: int) -> Problem:
     return Problem(path, "a user name has 1 to 128 characters and no white space; write one a line", number)
 
 
-def _names(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the user names in a file, unchecked, with the numbers of their lines from 1. Raises `ConfigError`."""
     for number, line in read_lines(path, _HINT):
         name = line.strip()
         if name and not name.startswith("#"):

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from exporter.event.event import AuthEvent, Challenge, Context, Feedback, Risk
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage, ListedUser, UserPage
+from exporter.fetch.source import EventPage, ListedUser, PoolDescription, UserPage
 
 _COGNITO_LAUNCHED = datetime(2014, 1, 1, tzinfo=UTC)
 _CLOCK_ERROR = timedelta(days=1)
@@ -43,13 +43,16 @@ def user_page(answer: object, token_key: str, now: datetime) -> UserPage:
     return UserPage(users, _token(page, token_key))
 
 
-def protection_mode(answer: object) -> str | None:
-    """Return the `AdvancedSecurityMode` in an answer of `DescribeUserPool`, None where it has none.
+def pool_description(answer: object) -> PoolDescription:
+    """Return what an answer of `DescribeUserPool` says: `AdvancedSecurityMode` and `EstimatedNumberOfUsers`.
 
     Raises `FetchError` (malformed) where the answer describes no pool.
     """
     pool = _structure(_structure(answer, "the answer").get("UserPool"), "UserPool")
-    return _text(_optional(pool, "UserPoolAddOns").get("AdvancedSecurityMode"))
+    return PoolDescription(
+        threat_protection=_text(_optional(pool, "UserPoolAddOns").get("AdvancedSecurityMode")),
+        estimated_users=_count(pool.get("EstimatedNumberOfUsers")),
+    )
 
 
 def _malformed(what: str) -> FetchError:
@@ -135,12 +138,16 @@ def _user(entry: object, latest: datetime) -> ListedUser:
     username = user.get("Username")
     if not _is_name(username):
         raise _malformed("Username")
-    return ListedUser(username, _date(user.get("UserCreateDate"), latest))
+    return ListedUser(username, _date(user.get("UserCreateDate"), latest), user.get("Enabled") is not False)
 
 
 def _optional(page: dict[object, object], key: str) -> dict[object, object]:
     value = page.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _is_name(value: object) -> TypeGuard[str]:

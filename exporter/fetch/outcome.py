@@ -24,9 +24,18 @@ class Outcome(StrEnum):
 class FetchError(Exception):
     """A request that gave no usable answer.
 
-    `outcome` says which kind; the text says what AWS or the connection said, free of user names and addresses.
+    `outcome` says which kind; the text says what AWS or the connection said, free of user names and addresses. `key` is the
+    key of the pool's configuration that it is about (`credentials.role_arn`), empty where it is about none.
     """
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, key: str = "") -> None:
         super().__init__(message)
         self.outcome = outcome
+        self.key = key
+
+
+class StandInError(FetchError):
+    """STS was not asked who calls: the pool is at a stand-in for Cognito, and AWS would not know of its accounts."""
+
+    def __init__(self) -> None:
+        super().__init__(Outcome.OTHER, "STS is not asked about a stand-in for AWS")

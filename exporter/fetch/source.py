@@ -26,10 +26,15 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class ListedUser:
-    """A user found by a listing; `created` is the account's creation, aware, in UTC, where the listing says it."""
+    """A user found by a listing, or `by_name` where the configuration or a file names them.
+
+    `created` is the account's creation, aware, in UTC, where the listing says it; `enabled` is False for who may not sign in.
+    """
 
     username: str
     created: datetime | None
+    enabled: bool = True
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,25 @@ class UserPage:
 
     users: Sequence[ListedUser]
     next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDescription:
+    """What a pool says of itself, None where it does not.
+
+    `threat_protection` is the mode in the API's words (`OFF`, `AUDIT`, `ENFORCED`), `estimated_users` their number, roughly.
+    """
+
+    threat_protection: str | None
+    estimated_users: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the AWS account (12 digits) and the ARN of the user or the role's session."""
+
+    account: str
+    arn: str
 
 
 class EventSource(Protocol):
@@ -58,8 +82,22 @@ class EventSource(Protocol):
         """Return a page of the members of a group."""
         ...
 
-    def threat_protection(self) -> str | None:
-        """Return the pool's mode in the API's words (`OFF`, `AUDIT`, `ENFORCED`), None where the answer has none."""
+    def describe(self) -> PoolDescription:
+        """Return what the pool says of itself."""
+        ...
+
+    def caller(self) -> Caller:
+        """Return who asks, by STS: this spends nothing of Cognito's quotas.
+
+        Raises `StandInError`, without a request, where the pool is at a stand-in for Cognito and STS would be AWS's own.
+        """
+        ...
+
+    def sent_at(self) -> float | None:
+        """Return when (`time.monotonic`) the oldest request under way was sent to the pool, None where none has been.
+
+        Whoever waits for credentials has not sent one: how long that takes is up to STS, or to a program of the user's.
+        """
         ...
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from exporter.configuration.models import UserPool
-from exporter.fetch.cognito import CognitoSource, Identity
+from exporter.fetch.cognito import CognitoSource
+from exporter.fetch.credentials import Identity, Sessions
 from exporter.fetch.outcome import Outcome
 from exporter.fetch.source import EventSource
 
@@ -16,7 +17,11 @@ SourceFactory = Callable[[UserPool, float], EventSource]
 
 
 def cognito_sources(observe: RequestObserver, static: tuple[str, str] | None = None) -> SourceFactory:
-    """Return what makes a pool's source; `static` keys take the place of all others, for the simulator."""
+    """Return what makes a pool's source; `static` keys take the place of all others, for the simulator.
+
+    All sources that it makes, before and after a reload, share their sessions.
+    """
+    sessions = Sessions()
 
     def source_of(pool: UserPool, request_timeout: float) -> EventSource:
         credentials = pool.credentials
@@ -30,8 +35,11 @@ def cognito_sources(observe: RequestObserver, static: tuple[str, str] | None = N
                 profile=credentials.profile,
                 role_arn=credentials.role_arn,
                 external_id=credentials.external_id,
+                role_session_name=credentials.role_session_name,
+                use_fips=pool.use_fips_endpoint,
                 static=static,
             ),
+            sessions=sessions,
         )
 
     return source_of

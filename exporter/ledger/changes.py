@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from exporter.ledger.counters import USER_EVENTS, user_events_series
 from exporter.ledger.events import Place, Row
 from exporter.ledger.ledger import EventState, PoolState
+from exporter.ledger.outbox import PollLines
 from exporter.ledger.rules import Settings, Standing, Update
 from exporter.ledger.series import Series, SeriesBook, Tally
 
@@ -22,6 +23,8 @@ class PollChanges:
     commit: int
     now: float
     told: PoolState
+    lines: PollLines | None = None
+    """Where lines for the event log go; None without one."""
 
     def apply(self, update: Update, place: Place | None) -> Row | None:
         """Count what an update adds; return the event's row to write, None where it stands as before in every way."""
@@ -35,6 +38,8 @@ class PollChanges:
         self._tell(update, place, tally.events, owner)
         if update.counted:
             self.told.folded += folded or user_folded
+            if self.lines is not None:
+                self.lines.add(update, self.name_of(owner))
         return self._row(update, tally.events, by_user, owner)
 
     def _row(self, update: Update, series: Series, by_user: Series | None, owner: int) -> Row:

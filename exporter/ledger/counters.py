@@ -1,6 +1,6 @@
 """The counters that the ledger keeps: their families, labels, and which of their series stand at zero from the start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -13,6 +13,9 @@ COMPROMISED_CREDENTIALS = "compromised_credentials"
 CHALLENGES = "challenges"
 FEEDBACK = "feedback"
 NEW_COUNTRY_SIGN_INS = "new_country_sign_ins"
+HIGH_RISK_SIGN_INS = "high_risk_sign_ins"
+STOPPED_SIGN_INS = "stopped_sign_ins"
+ABANDONED_FLOWS = "abandoned_flows"
 USER_EVENTS = "user_events"
 
 OTHER = "other"
@@ -38,6 +41,9 @@ class CounterFamily:
         )
 
 
+_BOOLEANS = ("false", "true")
+# Cognito logs each sign-up as InProgress, whatever becomes of it.
+_FLOWS = tuple(event_type for event_type in FIELDS["event_type"] if event_type != "SignUp")
 RISK_LEVELS = ("None", *FIELDS["risk_level"])
 
 COUNTERS: dict[str, CounterFamily] = {
@@ -52,8 +58,14 @@ COUNTERS: dict[str, CounterFamily] = {
     CHALLENGES: CounterFamily(("challenge", "result"), zero_fields=(FIELDS["challenge"], FIELDS["challenge_result"])),
     FEEDBACK: CounterFamily(("value", "provider")),
     NEW_COUNTRY_SIGN_INS: CounterFamily(("country",), open_label="country"),
+    HIGH_RISK_SIGN_INS: CounterFamily(("risk_decision",), zero_fields=(FIELDS["risk_decision"],)),
+    STOPPED_SIGN_INS: CounterFamily(("challenge",), zero_fields=(("Mfa",),)),
+    ABANDONED_FLOWS: CounterFamily(("event_type", "after_password"), zero_fields=(_FLOWS, _BOOLEANS)),
     USER_EVENTS: CounterFamily(("user", "event_type", "response", "risk_level"), open_label="user"),
 }
+
+
+_RIGHT_PASSWORD = ("Password", "Success")
 
 
 class Increment(NamedTuple):
@@ -81,3 +93,26 @@ def event_increments(labels: Labels) -> Iterator[Increment]:
         yield Increment(COMPROMISED_CREDENTIALS, (labels.event_type, labels.response))
     for challenge, result in labels.challenges:
         yield Increment(CHALLENGES, (challenge, result))
+    yield from _signals(labels)
+
+
+def _signals(labels: Labels) -> Iterator[Increment]:
+    """Yield what an event adds to the families that say what it is a sign of; most events are a sign of nothing."""
+    if labels.response == "Pass":
+        if (labels.event_type, labels.risk_level) == ("SignIn", "High"):
+            yield Increment(HIGH_RISK_SIGN_INS, (labels.risk_decision,))
+        return
+    after_password = _after_password(labels)
+    if labels.event_type == "SignIn" and (
+        failed := [name for name, result in after_password or () if result == "Failure"]
+    ):
+        yield Increment(STOPPED_SIGN_INS, (failed[-1],))
+    if labels.response == "InProgress" and labels.event_type != "SignUp":
+        yield Increment(ABANDONED_FLOWS, (labels.event_type, _BOOLEANS[after_password is not None]))
+
+
+def _after_password(labels: Labels) -> Sequence[tuple[str, str]] | None:
+    """Return the challenges that came after the right password, None where that was not given."""
+    if _RIGHT_PASSWORD not in labels.challenges:
+        return None
+    return labels.challenges[labels.challenges.index(_RIGHT_PASSWORD) + 1 :]

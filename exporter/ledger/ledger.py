@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
 from exporter.ledger.rules import Purpose, Settings
@@ -98,15 +99,42 @@ class EventState(NamedTuple):
     is_open: bool
 
 
+class FailedSignIns(NamedTuple):
+    """The sign-ins of a user that failed in a row, up to the latest: how many, and when (epoch seconds) the last of them was."""
+
+    failures: int
+    failed_at: float
+
+
 @dataclass(slots=True)
 class PoolState:
-    """What changed in one pool by a commit, or, when loaded, all there is; series come before the events in them."""
+    """What changed in one pool by a commit, or, when loaded, all there is; series come before the events in them.
+
+    `failing` is by row of the user, None for whose latest sign-in did not fail. `forgotten` are rows of series that are no more.
+    """
 
     counters: list[CounterState] = field(default_factory=list)
     events: list[EventState] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
     unknown_values: dict[str, int] = field(default_factory=dict)
     folded: int = 0
+    failing: dict[int, FailedSignIns | None] = field(default_factory=dict)
+    forgotten: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryEnd:
+    """How a discovery ended that began at `began`, and when; times in epoch seconds.
+
+    `complete`: every selector was followed to its end, so that whoever was not found is no longer selected. `selectors` stands
+    for those selectors that list, empty where there are none, `excluded` are user names that are out whatever was found.
+    """
+
+    began: float
+    ended: float
+    complete: bool
+    selectors: str
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +145,34 @@ class Deselection:
     after: int | None
 
 
+class Outbox(Protocol):
+    """Lines for the event log: kept by the transaction that counts their events, until they are known to be written.
+
+    All calls come from the ledger's thread, but for `pending`.
+    """
+
+    @property
+    def pending(self) -> int:
+        """How many committed lines are not known to be written."""
+        ...
+
+    def read(self, limit: int) -> Sequence[tuple[int, str]]:
+        """Return the oldest lines not known to be written, with their numbers. Raises `CommitError`."""
+        ...
+
+    def wrote(self, number: int) -> None:
+        """Note that lines up to this number are written; the next transaction deletes them."""
+        ...
+
+    def drop(self) -> int:
+        """Give up all that is not written; return how many lines that is."""
+        ...
+
+    def forget(self) -> None:
+        """Delete what is written now, in a transaction of its own. Raises `CommitError`."""
+        ...
+
+
 class Ledger(Protocol):
     """Counts, and what must be known to count exactly. All calls come from one thread."""
 
@@ -125,8 +181,13 @@ class Ledger(Protocol):
         """The key of the HMAC that stands for user names, made once and kept in the state."""
         ...
 
-    def configure(self, settings: Settings) -> None:
-        """Count by these settings from now on."""
+    @property
+    def outbox(self) -> Outbox:
+        """Lines of events that are counted, for the event log."""
+        ...
+
+    def configure(self, settings: Settings, line: EventLine | None = None) -> None:
+        """Count by these settings from now on, and make such a line of each event counted; None for no lines."""
         ...
 
     def load(self, pool_id: str, now: float) -> PoolState:
@@ -148,12 +209,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def deselect(
-        self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int, limit: int
-    ) -> Deselection:
-        """End a discovery: of the selected users that it has not found, deselect whom `dropped` tells to.
+    def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int, limit: int) -> Deselection:
+        """End a discovery: deselect whom it has not found, if it is complete, and who is excluded.
 
+        Whoever was listed, by selectors that are those of the last complete discovery, has left the pool: they are deselected by
+        a later discovery, once a poll was asked for after this end, so that nothing is lost of what they did.
         Begin with `after` 0 and go on with what is returned, each time over `limit` users. Raises `CommitError`.
+        """
+        ...
+
+    def prune(self, pool_id: str, now: float, limit: int) -> PoolState:
+        """Forget users, at most `limit`, who are selected no more and of whom AWS has no event any more that was counted.
+
+        Return which series are forgotten with them. Raises `CommitError`.
         """
         ...
 

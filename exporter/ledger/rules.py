@@ -15,6 +15,12 @@ from exporter.event.labels import UNKNOWN_COUNTRY, Labels, ValueRules, label_eve
 from exporter.fetch.walk import IN_PROGRESS, Walk
 from exporter.ledger.counters import FEEDBACK, NEW_COUNTRY_SIGN_INS, Increment
 
+HISTORY_KEPT = 2 * 366 * 86_400.0
+"""Seconds: Cognito keeps auth events for two years.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pool-settings-threat-protection.html
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

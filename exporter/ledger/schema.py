@@ -5,23 +5,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 APPLICATION_ID = 0x434F4741  # "COGA"; https://www.sqlite.org/pragma.html#pragma_application_id
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE pool (id INTEGER PRIMARY KEY, pool_id TEXT NOT NULL UNIQUE, discovered REAL);
+CREATE TABLE pool (id INTEGER PRIMARY KEY, pool_id TEXT NOT NULL UNIQUE, discovered REAL, selectors TEXT);
 
 -- One row a configured or discovered user name; rules.Ground tells what the times mean.
 CREATE TABLE user (
     id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, name TEXT NOT NULL, selected INTEGER NOT NULL, selected_at REAL NOT NULL,
     start REAL NOT NULL, floor REAL NOT NULL, mark REAL, mark_at REAL, newest REAL, newest_id TEXT,
     first_page_since REAL NOT NULL DEFAULT 0, polled_at REAL, found INTEGER NOT NULL DEFAULT 1,
-    activity BLOB NOT NULL DEFAULT x'',
+    activity BLOB NOT NULL DEFAULT x'', failures INTEGER NOT NULL DEFAULT 0, failed_at REAL, passed_at REAL,
     UNIQUE (pool, name)
 );
 CREATE INDEX user_newest ON user (pool, newest_id) WHERE newest_id IS NOT NULL;
 CREATE INDEX user_selected ON user (pool) WHERE selected;
+CREATE INDEX user_unselected ON user (pool, coalesce(polled_at, selected_at)) WHERE NOT selected;
+CREATE INDEX user_failing ON user (pool) WHERE failures > 0;
 
 -- Newest events of user names until commit `replaced`; kept while a walk that began before it is under way.
 CREATE TABLE former_newest (
@@ -48,6 +50,9 @@ CREATE TABLE series (
     shown INTEGER NOT NULL, last REAL, exemplar TEXT, exemplar_at REAL,
     UNIQUE (pool, family, labels)
 );
+
+-- Lines of the event log that may not be written yet; numbers are not used again.
+CREATE TABLE event_line (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL);
 
 CREATE TABLE country (user INTEGER NOT NULL, country TEXT NOT NULL, PRIMARY KEY (user, country)) WITHOUT ROWID;
 
@@ -89,6 +94,15 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = MappingProxyType(
             "DROP INDEX event_user_series",
             "CREATE INDEX event_in_progress ON event (series, created) WHERE in_progress",
             _USER_IN_PROGRESS_INDEX,
+        ),
+        2: (
+            "ALTER TABLE pool ADD COLUMN selectors TEXT",
+            "ALTER TABLE user ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE user ADD COLUMN failed_at REAL",
+            "ALTER TABLE user ADD COLUMN passed_at REAL",
+            "CREATE INDEX user_unselected ON user (pool, coalesce(polled_at, selected_at)) WHERE NOT selected",
+            "CREATE INDEX user_failing ON user (pool) WHERE failures > 0",
+            "CREATE TABLE event_line (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL)",
         ),
     }
 )

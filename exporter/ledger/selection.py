@@ -2,12 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from exporter.fetch.source import ListedUser
 from exporter.ledger.database import transaction
-from exporter.ledger.ledger import Deselection, KnownUser, StartRule
+from exporter.ledger.ledger import Deselection, DiscoveryEnd, KnownUser, StartRule
 
 _USERS_AFTER = (
     "SELECT id, selected_at, polled_at, found, activity FROM user "
@@ -19,9 +19,19 @@ _USERS_OF_ROWS = (
 )  # fmt: skip
 _ROWS_AFTER = "SELECT id FROM user WHERE pool = ? AND selected AND id > ? ORDER BY id LIMIT ?"
 _ROWS_OF_NAMES = "SELECT name, id, selected FROM user WHERE pool = ? AND name IN (SELECT value FROM json_each(?))"
-_NAMES_OF_ROWS = "SELECT id, name FROM user WHERE id IN (SELECT value FROM json_each(?))"
+_MISSING = "SELECT id, name, found, polled_at FROM user WHERE id IN (SELECT value FROM json_each(?))"
 _INSERT = (
     "INSERT INTO user (pool, name, selected, selected_at, start, floor) VALUES (?1, ?2, 1, ?3, ?4, ?4) RETURNING id"
+)
+_LEFT = "SELECT 1 FROM user WHERE pool = ? AND NOT selected AND coalesce(polled_at, selected_at) < ?"
+_PRUNE = (
+    "DELETE FROM user WHERE id IN (SELECT id FROM user WHERE pool = ? AND NOT selected "
+    "AND coalesce(polled_at, selected_at) < ? LIMIT ?) RETURNING id, name"
+)
+_FORGET_USER = (
+    "DELETE FROM event WHERE user = ?",
+    "DELETE FROM country WHERE user = ?",
+    "DELETE FROM former_newest WHERE user = ?",
 )
 _LINGERING = (
     "SELECT DISTINCT e.user FROM event e INDEXED BY event_open CROSS JOIN user u ON u.id = e.user "
@@ -29,21 +39,23 @@ _LINGERING = (
 )
 
 
+_LISTED, _NAMED = 1, 2  # found by a group, filter or all; named by the configuration or a file
+
+
 @dataclass(slots=True)
 class _Found:
-    """Whom the discovery that began at `began` has found so far: a byte for each row, so that a million users are a megabyte."""
+    """Whom the discovery that began at `began` has found so far, by what: a byte for each row, a megabyte for a million users."""
 
     began: float
     rows: bytearray = field(default_factory=bytearray)
 
-    def add(self, rows: Iterable[int]) -> None:
-        for row in rows:
-            if row >= len(self.rows):
-                self.rows.extend(bytes(row + 1024 - len(self.rows)))
-            self.rows[row] = 1
+    def add(self, row: int, how: int) -> None:
+        if row >= len(self.rows):
+            self.rows.extend(bytes(row + 1024 - len(self.rows)))
+        self.rows[row] |= how
 
-    def __contains__(self, row: int) -> bool:
-        return row < len(self.rows) and self.rows[row] == 1
+    def how(self, row: int) -> int:
+        return self.rows[row] if row < len(self.rows) else 0
 
 
 class SelectedUsers:
@@ -52,6 +64,8 @@ class SelectedUsers:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._found: dict[int, _Found] = {}
+        self._found_before: dict[int, _Found] = {}  # by the last complete discovery of this process
+        self._missed: dict[int, float] = {}  # rows of users who are gone from the pool: since when
 
     def page(self, pool: int, after: int, limit: int) -> Sequence[KnownUser]:
         """Return the selected users in the order of their rows: those beyond `after`, at most `limit`."""
@@ -70,10 +84,14 @@ class SelectedUsers:
         for user in users:
             starts.setdefault(user.username, start(began, _epoch(user), discovered))
         known = {name: rest for name, *rest in self._db.execute(_ROWS_OF_NAMES, (pool, json.dumps([*starts])))}
-        new = [(pool, name, began, at) for name, at in starts.items() if name not in known]
+        new = {name: (pool, name, began, at) for name, at in starts.items() if name not in known}
         back = [row for row, selected in known.values() if not selected]
-        gained = [*self._insert(new, back), *back]
-        self._found_by(pool, began).add([*(row for row, _ in known.values()), *gained])
+        inserted = self._insert([*new.values()], back)
+        rows = {name: row for name, (row, _) in known.items()} | dict(zip(new, inserted, strict=True))
+        found = self._found_by(pool, began)
+        for user in users:
+            found.add(rows[user.username], _NAMED if user.by_name else _LISTED)
+        gained = [*inserted, *back]
         return [_known_user(row) for row in self._db.execute(_USERS_OF_ROWS, (json.dumps(gained),))]
 
     def _insert(self, new: Sequence[tuple[int, str, float, float]], back: Sequence[int]) -> Sequence[int]:
@@ -104,17 +122,67 @@ class SelectedUsers:
 
     # -- a discovery ends --------------------------------------------------------------------------------------------------------
 
-    def deselect(self, pool: int, began: float, dropped: Callable[[str], bool], after: int, limit: int) -> Deselection:
-        """Deselect whom the discovery has not found and `dropped` tells to, among the next `limit` selected users after a row."""
-        self._mark_discovered(pool, began)
-        found = self._found_by(pool, began)
+    def deselect(self, pool: int, end: DiscoveryEnd, after: int, limit: int) -> Deselection:
+        """Deselect as `Ledger.deselect` says, among the next `limit` selected users after a row."""
+        self._mark_discovered(pool, end.began)
         rows = [row for (row,) in self._db.execute(_ROWS_AFTER, (pool, after, limit))]
-        missing = json.dumps([row for row in rows if row not in found])
-        removed = [row for row, name in self._db.execute(_NAMES_OF_ROWS, (missing,)) if dropped(name)]
+        removed = self._leaving(pool, end, rows)
+        is_last = len(rows) < limit
         if removed:
             with transaction(self._db):
                 self._db.executemany("UPDATE user SET selected = 0 WHERE id = ?", ((row,) for row in removed))
-        return Deselection(removed, rows[-1] if len(rows) == limit else None)
+        if is_last and end.complete:
+            self._keep_selectors(pool, end.selectors)
+            self._found_before[pool] = self._found_by(pool, end.began)
+        return Deselection(removed, None if is_last else rows[-1])
+
+    def _leaving(self, pool: int, end: DiscoveryEnd, rows: Sequence[int]) -> Sequence[int]:
+        found = self._found_by(pool, end.began)
+        for row in self._missed.keys() & {row for row in rows if found.how(row)}:
+            del self._missed[row]
+        missing = json.dumps([row for row in rows if not found.how(row)])
+        listings_stay = end.selectors != "" and self._selectors(pool) == end.selectors
+        leaving = []
+        for row, name, is_known, polled_at in self._db.execute(_MISSING, (missing,)):
+            has_left_the_pool = listings_stay and is_known and self._was_listed(pool, row)
+            is_over = end.complete and (not has_left_the_pool or self._is_polled(row, polled_at, end))
+            if is_over or name in end.excluded:
+                leaving.append(row)
+                self._missed.pop(row, None)
+        return leaving
+
+    def _was_listed(self, pool: int, row: int) -> bool:
+        """Tell whether the last complete discovery listed a user; after a restart that is not known of anybody, and may be so."""
+        before = self._found_before.get(pool)
+        return before is None or bool(before.how(row) & _LISTED) or row in self._missed
+
+    def _is_polled(self, row: int, polled_at: float | None, end: DiscoveryEnd) -> bool:
+        """Tell whether a user has been polled since the first discovery that has not found them ended."""
+        since = self._missed[row] = min(self._missed.get(row, end.ended), end.ended)  # the clock may have been set back
+        return polled_at is not None and polled_at >= since
+
+    def _selectors(self, pool: int) -> str | None:
+        """Return what stands for the selectors of the last complete discovery, None where there was none."""
+        selectors: str | None = self._db.execute("SELECT selectors FROM pool WHERE id = ?", (pool,)).fetchone()[0]
+        return selectors
+
+    def _keep_selectors(self, pool: int, selectors: str) -> None:
+        if self._selectors(pool) != selectors:
+            with transaction(self._db):
+                self._db.execute("UPDATE pool SET selectors = ? WHERE id = ?", (selectors, pool))
+
+    # -- long after --------------------------------------------------------------------------------------------------------------
+
+    def has_left(self, pool: int, before: float) -> bool:
+        """Tell whether anybody is selected no more who was polled last, or selected if never, before a moment."""
+        return self._db.execute(_LEFT, (pool, before)).fetchone() is not None
+
+    def prune(self, pool: int, before: float, limit: int) -> Collection[str]:
+        """Forget, within the transaction of the caller, whom `has_left` speaks of; return their names."""
+        gone = self._db.execute(_PRUNE, (pool, before, limit)).fetchall()
+        for statement in _FORGET_USER:
+            self._db.executemany(statement, [(row,) for row, _ in gone])
+        return frozenset(name for _, name in gone)
 
 
 def _known_user(row: tuple[int, float, float | None, int, bytes]) -> KnownUser:

@@ -3,11 +3,11 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from exporter.event.labels import Labels
-from exporter.ledger.counters import COUNTERS, EVENTS, event_increments, events_series
+from exporter.ledger.counters import COUNTERS, EVENTS, USER_EVENTS, event_increments, events_series
 
 Key = tuple[int, str, tuple[str, ...]]
 """(pool row, family, labels)"""
@@ -84,6 +84,17 @@ class SeriesBook:
     def of_pool(self, pool: int) -> list[Series]:
         """Return the committed series of a pool."""
         return [series for series in self._committed.values() if series.key[0] == pool]
+
+    def of_users(self, pool: int, names: Collection[str]) -> list[Series]:
+        """Return the committed series of single users of a pool."""
+        return [series for series in self.of_pool(pool) if series.key[1] == USER_EVENTS and series.key[2][0] in names]
+
+    def forget(self, series: Iterable[Series]) -> None:
+        """Let go of committed series that the state has no more."""
+        for each in series:
+            del self._committed[each.key], self._keys[each.id]
+            self._sizes[each.key[:2]] -= 1
+            self._held_since.pop(each.key, None)
 
     def find(self, pool: int, family: str, labels: tuple[str, ...], max_series: int) -> tuple[Series, bool]:
         """Return the series of a label set, made where there is none, and whether the label set was folded into it."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.event.labels import ValueRules
+from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
 from exporter.ledger.changes import PollChanges
@@ -20,6 +21,7 @@ from exporter.ledger.ledger import (
     NEVER,
     CounterState,
     Deselection,
+    DiscoveryEnd,
     EventState,
     KnownUser,
     Lookout,
@@ -27,7 +29,9 @@ from exporter.ledger.ledger import (
     PoolState,
     StartRule,
 )
+from exporter.ledger.outbox import SqliteOutbox
 from exporter.ledger.rules import (
+    HISTORY_KEPT,
     Ground,
     Judgement,
     KnownEvent,
@@ -42,6 +46,7 @@ from exporter.ledger.rules import (
 )
 from exporter.ledger.selection import SelectedUsers
 from exporter.ledger.series import Series, SeriesBook
+from exporter.ledger.sign_ins import SignInRows, SignIns
 
 _NO_POOL = -1  # no row has this id
 _GROUND = "start, floor, mark, mark_at, newest, newest_id, first_page_since, polled_at"
@@ -56,6 +61,8 @@ class SqliteLedger:
         self._settings = settings
         self._selected = SelectedUsers(self._db)
         self._events = EventRows(self._db)
+        self._sign_ins = SignInRows(self._db)
+        self.outbox = SqliteOutbox(self._db)
         self._read_all(now)
 
     def _read_all(self, now: float) -> None:
@@ -72,9 +79,10 @@ class SqliteLedger:
         """The key of the HMAC that stands for user names."""
         return bytes(self._db.execute("SELECT value FROM meta WHERE key = 'hash_key'").fetchone()[0])
 
-    def configure(self, settings: Settings) -> None:
-        """Count by these settings from now on."""
+    def configure(self, settings: Settings, line: EventLine | None = None) -> None:
+        """Count by these settings from now on, and make such a line of each event counted."""
         self._settings = settings
+        self.outbox.line = line
 
     def close(self) -> None:
         """Close the state; what is committed is safe."""
@@ -97,11 +105,12 @@ class SqliteLedger:
                 EventState(event_id, created, user, series, types[series], standing == Standing.OPEN)
                 for event_id, created, user, series, standing in rows
             ],
+            failing=self._sign_ins.failing(pool),
         )
 
     def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
         """Return what a walk has to know that begins now; `clock_set_at` is when the clock was last found set."""
-        name, ground = self._user(user)
+        name, ground, *_ = self._user(user)
         ground = as_of_clock(ground, clock_set_at, now)
         open_since = self._one("SELECT min(created) FROM event WHERE user = ? AND standing = 0", user)
         depth = reach(ground, open_since, self._settings, now)
@@ -111,11 +120,14 @@ class SqliteLedger:
     def _one(self, query: str, *values: object) -> Any:
         return self._db.execute(query, values).fetchone()[0]
 
-    def _user(self, user: int) -> tuple[str, Ground]:
-        row = self._db.execute(f"SELECT name, {_GROUND} FROM user WHERE id = ?", (user,)).fetchone()
+    def _user(self, user: int) -> tuple[str, Ground, SignIns, bool]:
+        """Return the name, what is known of history and sign-ins, and whether the user is selected."""
+        row = self._db.execute(
+            f"SELECT name, selected, failures, failed_at, passed_at, {_GROUND} FROM user WHERE id = ?", (user,)
+        ).fetchone()
         if row is None:
             raise LookupError(f"no user has row {user}")
-        return row[0], Ground(*row[1:])
+        return row[0], Ground(*row[5:]), SignIns(*row[2:5]), bool(row[1])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -125,6 +137,7 @@ class SqliteLedger:
                 yield
         except BaseException:
             self._book.discard()
+            self.outbox.discard()
             raise
 
     # -- selection -------------------------------------------------------------------------------------------------------------
@@ -139,11 +152,21 @@ class SqliteLedger:
         """Select these users, a part of those whom one discovery finds; return who was not selected before."""
         return self._selected.select(self._add_pool(pool_id), users, began, start)
 
-    def deselect(
-        self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int, limit: int
-    ) -> Deselection:
-        """End a discovery: of the selected users that it has not found, deselect whom `dropped` tells to."""
-        return self._selected.deselect(self._add_pool(pool_id), began, dropped, after, limit)
+    def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int, limit: int) -> Deselection:
+        """End a discovery: deselect whom it has not found, if it is complete, and who is excluded."""
+        return self._selected.deselect(self._add_pool(pool_id), end, after, limit)
+
+    def prune(self, pool_id: str, now: float, limit: int) -> PoolState:
+        """Forget users who are selected no more and of whom AWS has no event any more that was counted."""
+        pool, before = self._add_pool(pool_id), now - HISTORY_KEPT
+        if not self._selected.has_left(pool, before):
+            return PoolState()
+        with self._transaction():
+            names = self._selected.prune(pool, before, limit)
+            series = self._book.of_users(pool, names)
+            self._db.executemany("DELETE FROM series WHERE id = ?", ((each.id,) for each in series))
+        self._book.forget(series)
+        return PoolState(forgotten=[each.id for each in series])
 
     def lingering(self, pool_id: str, now: float) -> Sequence[int]:
         """Return the rows of users no longer selected whose events in progress have had their time to settle."""
@@ -168,9 +191,11 @@ class SqliteLedger:
                 self._record_poll(poll, changes[poll.pool_id], rules[poll.pool_id], oldest_walk, now) for poll in polls
             ]
             self._db.execute("DELETE FROM former_newest WHERE replaced <= ?", (oldest_walk,))
+            self.outbox.delete_written()
             self._commits += 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('commits', ?)", (self._commits,))
             self._book.write(self._db, self._settings.series_hold)
+        self.outbox.committed()
         for pool, values in accepted:
             for field, value in values:
                 self._accepted[pool][field].add(value)
@@ -198,18 +223,31 @@ class SqliteLedger:
         self, poll: Poll, change: PoolState, rules: ValueRules, oldest_walk: int, now: float
     ) -> tuple[int, Collection[tuple[str, str]]]:
         pool = self._pools[poll.pool_id]
-        name, before = self._user(poll.user)
+        name, before, sign_ins, is_selected = self._user(poll.user)
         places = self._events.open_of(poll.user)
         judgement = self._judge(poll, pool, as_of_clock(before, poll.clock_set_at, now), places, rules)
         names = {poll.user: name}
+        lines = self.outbox.lines_of(poll, now)
         changes = PollChanges(
-            self._book, self._settings, pool, poll.user, partial(self._name, names), self._commits + 1, now, change
+            self._book,
+            self._settings,
+            pool,
+            poll.user,
+            partial(self._name, names),
+            self._commits + 1,
+            now,
+            change,
+            lines,
         )
         rows = [changes.apply(update, places.get(update.event.event_id)) for update in judgement.updates]
         self._events.remember(row for row in rows if row is not None)
+        self.outbox.add(lines)
         for labels, created in judgement.sightings:
             self._book.tally(pool, labels, self._settings.max_series).events.note_event(created)
         self._write_user(poll, before, judgement)
+        failing = self._sign_ins.follow(poll.user, sign_ins, poll.walk, judgement.updates)
+        if failing is not None or sign_ins.failures:
+            change.failing[poll.user] = failing if is_selected else None
         if poll.walk is None or judgement.ground.mark_at != before.mark_at:
             self._forget(poll, judgement.ground, oldest_walk)
         return pool, self._drained(rules, pool, change)

@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
+from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
 from exporter.ledger.ledger import (
     NEVER,
     CommitError,
     Deselection,
+    DiscoveryEnd,
     KnownUser,
     Ledger,
     Lookout,
+    Outbox,
     Poll,
     PoolState,
     StartRule,
@@ -28,6 +31,7 @@ from exporter.ledger.rules import Settings
 _BATCH = 256  # polls in one transaction
 _BATCH_EVENTS = 10_000  # events of theirs, beyond which no poll is added: some tenths of a second, for which walks wait
 _DESELECTED = 5_000  # users looked at in one transaction: some tens of milliseconds, as polls wait for it
+_PRUNED = 1_000  # users forgotten in one transaction, with their events
 _TICK = 0.5  # seconds between looks for series whose hold is over
 _LONGEST_WAIT = 30.0  # seconds between attempts while the disk fails
 
@@ -77,6 +81,7 @@ class Writer:
         self._walks: Counter[int] = Counter()
         self._closing = asyncio.Event()
         self._closed = False
+        self._counting_by: tuple[Settings, EventLine | None] | None = None
         self.busy_since: float | None = None
         """Since when (clock) a transaction has been going on or tried again in vain, None between transactions."""
 
@@ -145,10 +150,28 @@ class Writer:
         self._queue.put_nowait(_Waiting(poll, done))
         await done
 
-    async def load(self, pool_ids: Sequence[str]) -> Mapping[str, PoolState]:
-        """Return what `Ledger.load` does of each pool, all as of one commit; later ones are published after the return."""
-        now = self._clock()
-        return await self._call(lambda: {pool_id: self._ledger.load(pool_id, now) for pool_id in pool_ids})
+    async def load(
+        self, pool_ids: Sequence[str], settings: Settings, line: EventLine | None = None
+    ) -> Mapping[str, PoolState]:
+        """Count by these settings from now on, and make such a line of each event counted; return what is there by pool id.
+
+        It is what `Ledger.load` tells, all as of one commit; later ones are published after the return. Where the state cannot be
+        read, the settings before stay.
+        """
+        return await self._call(self._load, pool_ids, settings, line, self._clock())
+
+    def _load(
+        self, pool_ids: Sequence[str], settings: Settings, line: EventLine | None, now: float
+    ) -> Mapping[str, PoolState]:
+        self._ledger.configure(settings, line)
+        try:
+            states = {pool_id: self._ledger.load(pool_id, now) for pool_id in pool_ids}
+        except Exception:
+            if self._counting_by is not None:
+                self._ledger.configure(*self._counting_by)
+            raise
+        self._counting_by = settings, line
+        return states
 
     async def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
         """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
@@ -160,11 +183,18 @@ class Writer:
         """Select a batch of users, as `Ledger.select` does: polls wait for it, so a thousand are enough."""
         return await self._call(lambda: self._ledger.select(pool_id, users, began=began, start=start))
 
-    async def deselect(self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int) -> Deselection:
+    async def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int) -> Deselection:
         """End a discovery, a part of the users after another, as `Ledger.deselect` does."""
-        return await self._call(
-            partial(self._ledger.deselect, pool_id, began=began, dropped=dropped, after=after, limit=_DESELECTED)
-        )
+        part = await self._call(partial(self._ledger.deselect, pool_id, end, after=after, limit=_DESELECTED))
+        if part.removed:
+            self._publish({pool_id: PoolState(failing=dict.fromkeys(part.removed))})
+        return part
+
+    async def prune(self, pool_id: str) -> None:
+        """Forget some of those who left long ago: polls wait for it, and the next discovery forgets more."""
+        change = await self._call(self._ledger.prune, pool_id, self._clock(), _PRUNED)
+        if change.forgotten:
+            self._publish({pool_id: change})
 
     async def settle_lingering(self, pool_id: str) -> None:
         """Count what users no longer selected have left in progress, once it has had its time."""
@@ -176,9 +206,14 @@ class Writer:
             finally:
                 self.abandon(lookout)
 
-    async def configure(self, settings: Settings) -> None:
-        """Count by these settings from now on."""
-        await self._call(self._ledger.configure, settings)
+    async def outbox(self, act: Callable[[Outbox], _T]) -> _T:
+        """Return what `act` does to the lines for the event log, in the ledger's thread."""
+        return await self._call(act, self._ledger.outbox)
+
+    @property
+    def pending_lines(self) -> int:
+        """How many lines of the event log are committed and not known to be written."""
+        return self._ledger.outbox.pending
 
     async def _call(self, function: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

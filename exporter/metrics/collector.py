@@ -68,6 +68,11 @@ class CommittedCollector(Collector):
             for pool, view in views.items()
         }
         yield self._gauge(families.IN_PROGRESS, in_progress)
+        failing: dict[str, dict[tuple[str, ...], float]] = {
+            pool: {(step,): count for step, count in view.failing_users(self._clock()).items()}
+            for pool, view in views.items()
+        }
+        yield self._gauge(families.FAILING_USERS, failing)
         if self._with_users():
             yield self._gauge(families.USER_LAST_EVENT, {pool: view.user_last_events() for pool, view in views.items()})
 

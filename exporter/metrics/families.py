@@ -55,6 +55,21 @@ NEW_COUNTRY_SIGN_INS = _counter(
     counters.NEW_COUNTRY_SIGN_INS,
     "Passed sign-ins of a user from a country new for that user; the first ever known is not new.",
 )
+HIGH_RISK_SIGN_INS = _counter(
+    "high_risk_sign_ins_total",
+    counters.HIGH_RISK_SIGN_INS,
+    "Passed sign-ins that threat protection judged to be of high risk.",
+)
+STOPPED_SIGN_INS = _counter(
+    "stopped_sign_ins_total",
+    counters.STOPPED_SIGN_INS,
+    "Sign-ins that did not pass and failed a challenge after the right password: a known password stopped by MFA.",
+)
+ABANDONED_FLOWS = _counter(
+    "abandoned_flows_total",
+    counters.ABANDONED_FLOWS,
+    "Auth events counted while still in progress, sign-ups apart; after_password: the right password had been given.",
+)
 USER_EVENTS = _counter("user_events_total", counters.USER_EVENTS, "Auth events of one user, each counted once.")
 
 RECENT_EVENTS = Family(
@@ -72,6 +87,12 @@ USER_LAST_EVENT = Family(
 )
 IN_PROGRESS = Family(
     PREFIX + "in_progress_events", Kind.GAUGE, "Auth events seen in progress and not settled.", (*_POOL, "event_type")
+)
+FAILING_USERS = Family(
+    PREFIX + "failing_users",
+    Kind.GAUGE,
+    "Users whose latest sign-ins have all failed, by how many of them in a row; the last within a day.",
+    (*_POOL, "failures"),
 )
 UP = Family(
     PREFIX + "up",
@@ -116,6 +137,12 @@ SPENT_REQUESTS = Family(
     (*_POOL, "purpose"),
 )
 POLLS = Family(OWN + "polls_total", Kind.COUNTER, "Polls of one user each.", (*_POOL, "outcome"))
+DISCOVERIES = Family(
+    OWN + "discoveries_total",
+    Kind.COUNTER,
+    "Times that a pool's selectors were followed, by the outcome of the first that could not be, else ok.",
+    (*_POOL, "outcome"),
+)
 TRUNCATED_POLLS = Family(
     OWN + "truncated_polls_total",
     Kind.COUNTER,
@@ -132,7 +159,7 @@ NEWEST_POLL = Family(
 OLDEST_POLL = Family(
     OWN + "oldest_poll_timestamp_seconds",
     Kind.GAUGE,
-    "When AWS last answered for the stalest user of the pool; the selection counts for one never polled.",
+    "When AWS last answered for the stalest user of the pool whom it knows; the selection counts for one never polled.",
     _POOL,
 )
 EVENT_LAG = Family(
@@ -146,7 +173,7 @@ BUDGET = Family(OWN + "request_budget_per_second", Kind.GAUGE, "Requests a secon
 NEEDED = Family(
     OWN + "requests_needed_per_second",
     Kind.GAUGE,
-    "Requests a second that it takes to poll everybody within max_staleness.",
+    "Requests a second that it takes to poll everybody whom AWS knows within max_staleness, discovery included.",
     ("account",),
 )
 UNKNOWN_VALUES = Family(
@@ -155,15 +182,27 @@ UNKNOWN_VALUES = Family(
 FOLDED_SERIES = Family(
     OWN + "folded_series_total", Kind.COUNTER, "Auth events counted in a series folded by max_series.", _POOL
 )
+EVENT_LOG_LINES = Family(OWN + "event_log_lines_total", Kind.COUNTER, "Lines written to the event log.")
+EVENT_LOG_FAILURES = Family(
+    OWN + "event_log_failures_total",
+    Kind.COUNTER,
+    "Attempts at the event log that failed, or that nobody took within 10 seconds.",
+)
+EVENT_LOG_PENDING = Family(
+    OWN + "event_log_pending_lines", Kind.GAUGE, "Lines of counted events that are kept until the event log takes them."
+)
 
 COUNTED = (
-    EVENTS, RISK_DECISIONS, COMPROMISED_CREDENTIALS, CHALLENGES, FEEDBACK, NEW_COUNTRY_SIGN_INS, USER_EVENTS,
+    EVENTS, RISK_DECISIONS, COMPROMISED_CREDENTIALS, CHALLENGES, FEEDBACK, NEW_COUNTRY_SIGN_INS, HIGH_RISK_SIGN_INS,
+    STOPPED_SIGN_INS, ABANDONED_FLOWS, USER_EVENTS,
 )  # fmt: skip
 """Families of the ledger's counters."""
 
 FAMILIES = (
-    *COUNTED, RECENT_EVENTS, RECENT_USERS, LAST_EVENT, IN_PROGRESS, USER_LAST_EVENT, UP, POOL_INFO,
-    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, TRUNCATED_POLLS, USERS,
+    *COUNTED, RECENT_EVENTS, RECENT_USERS, LAST_EVENT, IN_PROGRESS, FAILING_USERS, USER_LAST_EVENT, UP, POOL_INFO,
+    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, DISCOVERIES,
+    TRUNCATED_POLLS, USERS,
     NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES,
+    EVENT_LOG_LINES, EVENT_LOG_FAILURES, EVENT_LOG_PENDING,
 )  # fmt: skip
 """All of them."""

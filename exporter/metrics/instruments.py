@@ -31,11 +31,15 @@ class Instruments:
         self._durations = _histogram(families.API_DURATION, registry)
         self._spent = _counter(families.SPENT_REQUESTS, registry)
         self._polls = _counter(families.POLLS, registry)
+        self._discoveries = _counter(families.DISCOVERIES, registry)
         self._truncated = _counter(families.TRUNCATED_POLLS, registry)
         self._lags = LagHistogram(families.EVENT_LAG)
         registry.register(self._lags)
         self._unknown = _counter(families.UNKNOWN_VALUES, registry)
         self._folded = _counter(families.FOLDED_SERIES, registry)
+        self._event_log_lines = _counter(families.EVENT_LOG_LINES, registry)
+        self._event_log_failures = _counter(families.EVENT_LOG_FAILURES, registry)
+        self._event_log_pending = _gauge(families.EVENT_LOG_PENDING, registry)
         self._reload_successful = _gauge(families.RELOAD_SUCCESSFUL, registry)
         self._reload_timestamp = _gauge(families.RELOAD_TIMESTAMP, registry)
         self._build = _gauge(families.BUILD_INFO, registry)
@@ -63,6 +67,10 @@ class Instruments:
         """Note that a poll of one user has ended."""
         self._polls.labels(user_pool, outcome.value).inc()
 
+    def discovery(self, user_pool: str, outcome: Outcome) -> None:
+        """Note that a pool's selectors were followed."""
+        self._discoveries.labels(user_pool, outcome.value).inc()
+
     def truncated_poll(self, user_pool: str) -> None:
         """Note that a history went deeper than `max_pages`."""
         self._truncated.labels(user_pool).inc()
@@ -74,6 +82,18 @@ class Instruments:
         for field, count in change.unknown_values.items():
             self._unknown.labels(field).inc(count)
 
+    def event_log_lines(self, number: int) -> None:
+        """Note that so many lines were written."""
+        self._event_log_lines.inc(number)
+
+    def event_log_failed(self) -> None:
+        """Note that lines could not be written, or that nobody took them in time."""
+        self._event_log_failures.inc()
+
+    def event_log_pending(self, number: int) -> None:
+        """Note how many lines are committed and not known to be written."""
+        self._event_log_pending.set(number)
+
     def show_pool(self, user_pool: str) -> None:
         """Show a pool's series from the start."""
         self._lags.show(user_pool)
@@ -81,6 +101,7 @@ class Instruments:
             instrument.labels(user_pool)
         for outcome in Outcome:
             self._polls.labels(user_pool, outcome.value)
+            self._discoveries.labels(user_pool, outcome.value)
         for purpose in RequestPurpose:
             self._spent.labels(user_pool, purpose.value)
 
@@ -88,7 +109,7 @@ class Instruments:
         """Take a pool's series away: it has left the configuration."""
         self._lags.hide(user_pool)
         instruments: tuple[MetricWrapperBase, ...] = (
-            self._requests, self._spent, self._polls, self._truncated, self._folded,
+            self._requests, self._spent, self._polls, self._discoveries, self._truncated, self._folded,
         )  # fmt: skip
         for instrument in instruments:
             instrument.remove_by_labels({"user_pool": user_pool})

@@ -1,16 +1,19 @@
 """What is committed, as it is shown: the series of one pool under the labels the configuration asks for."""
 
 import heapq
-import hmac
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Literal
 
 from exporter.event.labels import FIELDS, country_label
+from exporter.event.pseudonym import pseudonym
 from exporter.ledger.counters import COUNTERS, EVENTS, NEW_COUNTRY_SIGN_INS, OTHER, USER_EVENTS
-from exporter.ledger.ledger import CounterState, EventState, PoolState
+from exporter.ledger.ledger import CounterState, EventState, FailedSignIns, PoolState
+
+_FAILING_FOR = 86_400.0  # seconds after the last failure
+_FAILURE_STEPS = {20: "20+", 10: "10-19", 5: "5-9", 3: "3-4", 1: "1-2"}
+"""The least number of failures of each step, the highest first."""
 
 Labels = tuple[str, ...]
 Shown = tuple[Labels, float, str | None]
@@ -38,7 +41,7 @@ class Presentation:
         if name == "country":
             return country_label(value, self.country)
         if name == "user" and self.per_user == "hashed" and value != OTHER:
-            return hmac.new(self.hash_key, value.encode(), sha256).hexdigest()[:16]
+            return pseudonym(self.hash_key, value)
         return value
 
     def shows(self, family: str) -> bool:
@@ -60,13 +63,21 @@ class PoolView:
         }
         self._open: dict[str, EventState] = {}
         self._recent = _Recent()
+        self._failing: dict[int, FailedSignIns] = {}
 
     def update(self, change: PoolState, now: float) -> None:
         """Take in what a commit changed; `now` is in epoch seconds."""
+        for series in change.forgotten:
+            self._forget(series)
         for state in change.counters:
             self._update_series(state)
         for event in change.events:
             self._update_event(event)
+        for user, failed in change.failing.items():
+            if failed is None:
+                self._failing.pop(user, None)
+            else:
+                self._failing[user] = failed
         self._recent.expire(now - self._presentation.recent_window)
 
     def _update_series(self, state: CounterState) -> None:
@@ -74,6 +85,12 @@ class PoolView:
         if labels is None:
             labels = self._labels[state.series] = self._presentation.labels(state.family, state.labels)
         self._series[state.family].setdefault(labels, {})[state.series] = state
+
+    def _forget(self, series: int) -> None:
+        labels = self._labels.pop(series, None)
+        for shown in self._series.values():
+            if labels in shown and shown[labels].pop(series, None) is not None and not shown[labels]:
+                del shown[labels]
 
     def _update_event(self, event: EventState) -> None:
         if event.is_open:
@@ -119,6 +136,16 @@ class PoolView:
         counts.update(event.event_type for event in self._open.values())
         return counts
 
+    def failing_users(self, now: float) -> Mapping[str, int]:
+        """Return the number of users whose latest sign-ins have all failed, by how many in a row.
+
+        Who has not tried for a day is left out: nothing would end it.
+        """
+        since = now - _FAILING_FOR
+        counts = Counter(dict.fromkeys(_FAILURE_STEPS.values(), 0))
+        counts.update(_step(failed.failures) for failed in self._failing.values() if failed.failed_at > since)
+        return counts
+
     def recent(self, now: float) -> tuple[Mapping[Labels, int], Mapping[Labels, int]]:
         """Return the number of recent events, and of distinct users behind them, by label set."""
         self._recent.expire(now - self._presentation.recent_window)
@@ -129,6 +156,10 @@ class PoolView:
             events[labels] += 1
             users[labels].add(event.user)
         return events, {labels: len(who) for labels, who in users.items()}
+
+
+def _step(failures: int) -> str:
+    return next(step for least, step in _FAILURE_STEPS.items() if failures >= least)
 
 
 class _Recent:

@@ -16,6 +16,8 @@ _RECOVERY = 0.005  # of the budget, regained each second
 _CUT = 0.5
 _HOLD = 2.0  # seconds after a cut without recovery, in which the service's own bucket fills again
 _CUT_PAUSE = 0.5  # seconds: throttled answers that come closer together are one sign
+_LISTING_SHARE = 0.5
+_LISTINGS = 10.0  # a second; the quota UserList is 30, and fixed
 _BURST = 0.2  # seconds' worth of requests that may be saved up, to make good for late wake-ups
 
 
@@ -41,6 +43,15 @@ class TokenBucket:
         self.budget, self._rate = budget, budget * share
         self._burst = max(1.0, budget * _BURST)
         self._tokens = min(self._tokens, self._burst)
+
+    def share(self, now: float) -> float:
+        """Return the part of the budget that throttling has left."""
+        return self.allowed(now) / self.budget
+
+    def limit(self, share: float, now: float) -> None:
+        """Spend no more than this part of the budget, from which the rate recovers as after a cut."""
+        self._advance(now)
+        self._rate = min(self._rate, self.budget * share)
 
     def allowed(self, now: float) -> float:
         """Return the rate that may be spent now."""
@@ -79,17 +90,28 @@ class TokenBucket:
 
 
 class Budget:
-    """A token bucket that tasks wait at, first come, first served."""
+    """A token bucket that tasks wait at, first come, first served.
+
+    Listings of users have their turns besides: half of the requests that may be made, so that polls go on, and no more than
+    a third of the quota that they share with the application, which is fixed.
+    """
 
     def __init__(self, account: str, requests_per_second: float, clock: Callable[[], float]) -> None:
         self.account = account
         self._clock = clock
         self._bucket = TokenBucket(requests_per_second, clock())
         self._turn = asyncio.Lock()
+        self._listing_turn = asyncio.Lock()
+        self._listed_at = float("-inf")
 
     def resize(self, requests_per_second: float) -> None:
         """Change the budget; what was spent and how far throttling has cut it stays."""
         self._bucket.resize(requests_per_second, self._clock())
+
+    def heed(self, other: "Budget") -> None:
+        """Take over how far throttling has cut another budget, whose requests are charged to this one from now on."""
+        now = self._clock()
+        self._bucket.limit(other._bucket.share(now), now)  # noqa: SLF001 - of its own class
 
     @property
     def requests_per_second(self) -> float:
@@ -106,6 +128,13 @@ class Budget:
         async with self._turn:
             while (wait := self._bucket.take(self._clock())) > 0:  # noqa: ASYNC110 - it waits for time, not for an event
                 await asyncio.sleep(wait)
+
+    async def listing_turn(self) -> None:
+        """Wait until the next page of a listing may be asked for; its token is to be acquired after that."""
+        async with self._listing_turn:
+            gap = 1 / min(_LISTINGS, self.allowed * _LISTING_SHARE)
+            await asyncio.sleep(self._listed_at + gap - self._clock())
+            self._listed_at = self._clock()
 
     def try_acquire(self) -> bool:
         """Take a token if there is one and nobody waits; tell whether it was taken."""

@@ -19,6 +19,7 @@ class UserState(StrEnum):
 
 _CODES: dict[UserState | None, int] = {None: 0, **{state: code for code, state in enumerate(UserState, 1)}}
 _CODED = {code: state for state, code in _CODES.items()}
+_ABSENT = _CODES[UserState.NOT_FOUND]
 _STATES = {Outcome.OK: UserState.OK, Outcome.USER_NOT_FOUND: UserState.NOT_FOUND}
 ANSWERS = frozenset(_STATES)
 """The outcomes by which a poll has told what there is to know of its user."""
@@ -26,7 +27,10 @@ _MOST_FAULTS = 255
 
 
 class Census:
-    """The selected users of one pool in columns by slot, 18 bytes each; times in epoch seconds."""
+    """The selected users of one pool in columns by slot, 18 bytes each; times in epoch seconds.
+
+    Whom AWS does not know is asked for ever more rarely, and is not among those whose answers are the oldest.
+    """
 
     def __init__(self) -> None:
         self._answered_at = array("d")
@@ -39,6 +43,11 @@ class Census:
     def __len__(self) -> int:
         return sum(self._counts[state] for state in UserState)
 
+    @property
+    def known(self) -> int:
+        """The number of users but for those whom AWS does not know."""
+        return len(self) - self._counts[UserState.NOT_FOUND]
+
     def add(self, slot: int, state: UserState, answered_at: float) -> None:
         """Take in a user last answered, or taken in if never, at a time later than those of all others; else see `line_up`."""
         room = slot + 1 - len(self._state)
@@ -46,14 +55,17 @@ class Census:
         self._state.extend(bytes(max(0, room)))
         self._faults.extend(bytes(max(0, room)))
         self._answered_at[slot], self._faults[slot] = answered_at, 0
-        self._order.move_to_end(slot)
         self._move(slot, state)
+        self.line_up(slot)
         if state is not UserState.WAITING:
             self._note_poll(answered_at)
 
     def line_up(self, slot: int) -> None:
         """Put a user at the end of the order; called for all, from the one answered longest ago on, it sorts them."""
-        self._order.move_to_end(slot)
+        if self._state[slot] == _ABSENT:
+            self._order.remove(slot)
+        else:
+            self._order.move_to_end(slot)
 
     def answered_at(self, slot: int) -> float:
         """Return when a user was last answered, or taken in if never."""
@@ -72,7 +84,7 @@ class Census:
         self._faults[slot] = 0 if outcome is Outcome.OK else min(_MOST_FAULTS, self._faults[slot] + 1)
         if outcome in ANSWERS:
             self._answered_at[slot] = at
-            self._order.move_to_end(slot)
+            self.line_up(slot)
             self._note_poll(at)
         return self._faults[slot]
 
@@ -91,6 +103,6 @@ class Census:
 
     @property
     def oldest_poll(self) -> float | None:
-        """Return when the stalest user was answered last, or taken in if never."""
+        """Return when the stalest user whom AWS knows was answered last, or taken in if never."""
         first = self._order.first
         return None if first is None else self._answered_at[first]

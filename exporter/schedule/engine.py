@@ -1,20 +1,21 @@
 """All the polling of one configuration: one dispatcher for each account, one discoverer for each pool."""
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 
 from exporter.configuration.models import Config, UserPool
+from exporter.fetch.outcome import FetchError, Outcome, StandInError
+from exporter.fetch.source import EventSource
 from exporter.fetch.sources import SourceFactory
+from exporter.schedule.accounts import Accounts, Payer, payer_of
 from exporter.schedule.budget import Budget
+from exporter.schedule.dispatcher import Dispatcher
 from exporter.schedule.policy import Policy, PoolQueue
 from exporter.schedule.poller import PoolPoller, concurrency_for
-from exporter.schedule.requests import Permit, PoolRequests, Stopped, Surroundings
+from exporter.schedule.requests import PoolRequests, Stopped, Surroundings
 from exporter.schedule.status import BudgetStatus, PoolStatus
 
-_LONGEST_NAP = 1.0  # seconds a dispatcher sleeps without a look around
-_RETRY_DISCOVERY = 30.0  # seconds after a discovery that was not complete, doubled while there is no complete one
-_ENOUGH = 0.95  # of the budget has to be enough before it is said, so that nothing is said at every step
+_LONGEST_WAIT_FOR_STS = 5.0  # seconds that pools are not polled for want of their account
 _STUCK_AFTER = 60.0  # seconds without a sign of life
 
 
@@ -22,67 +23,181 @@ class Engine:
     """Polls every pool of a configuration from `start` to `stop`."""
 
     def __init__(
-        self, config: Config, sources: SourceFactory, budgets: MutableMapping[str, Budget], around: Surroundings
+        self,
+        config: Config,
+        sources: SourceFactory,
+        budgets: MutableMapping[str, Budget],
+        around: Surroundings,
+        *,
+        accounts: Accounts | None = None,
+        regroup: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take what to poll and by what; `budgets`, by account, outlive the engine: accounts new to it are added."""
+        """Take what to poll and by what; `budgets`, by account, and `accounts` outlive the engine, which adds those new to them.
+
+        `regroup` is called once an account has become known whose pools are polled by several budgets: an engine made anew
+        takes them together.
+        """
         self._config = config
+        self._budgets = budgets
         self._around = around
+        self._accounts = accounts or Accounts()
+        self._regroup = regroup
+        self._is_to_be_replaced = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._polls: set[asyncio.Task[None]] = set()
-        self._dispatchers = [
-            self._dispatcher(_budget(account, config, budgets, around), pools, sources)
-            for account, pools in _by_account(config.user_pools).items()
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._sources = [sources(pool, config.polling.request_timeout) for pool in config.user_pools]
+        self.pollers: Sequence[PoolPoller] = [
+            self._poller(pool, f"user_pools[{index}]", source)
+            for index, (pool, source) in enumerate(zip(config.user_pools, self._sources, strict=True))
         ]
+        """The pools' pollers, in the order of the configuration."""
 
-    def _dispatcher(self, budget: Budget, pools: Sequence[UserPool], sources: SourceFactory) -> "Dispatcher":
-        policy = Policy(self._around.monotonic(), self._config.polling.max_staleness)
-        pollers = [self._poller(pool, sources, budget, policy) for pool in pools]
-        return Dispatcher(budget, policy, pollers, self._spawn, self._around)
-
-    def _poller(self, pool: UserPool, sources: SourceFactory, budget: Budget, policy: Policy) -> PoolPoller:
-        polling = self._config.polling
-        workers = concurrency_for(polling.requests_per_second)
+    def _poller(self, pool: UserPool, path: str, source: EventSource) -> PoolPoller:
+        polling, around = self._config.polling, self._around
+        budget = Budget(
+            payer_of(pool).by_credentials, polling.requests_per_second, around.monotonic
+        )  # until it is enrolled
         return PoolPoller(
             pool,
             polling,
             self._config.counting,
-            source=sources(pool, polling.request_timeout),
-            requests=PoolRequests(pool.name, budget, workers, self._around),
-            queue=policy.new_queue(polling.min_interval),
-            around=self._around,
+            path=path,
+            source=source,
+            requests=PoolRequests(pool.name, budget, concurrency_for(polling.requests_per_second), around),
+            queue=PoolQueue(polling.min_interval),
+            around=around,
         )
-
-    @property
-    def pollers(self) -> Sequence[PoolPoller]:
-        """The pools' pollers, in the order of the configuration."""
-        every = {poller.pool.id: poller for dispatcher in self._dispatchers for poller in dispatcher.pollers}
-        return [every[pool.id] for pool in self._config.user_pools]
 
     async def start(self, former: Sequence[PoolPoller] = ()) -> None:
         """Take up the users known from the state, and begin to discover and to poll; `former` polled before a reload.
 
-        Where it is stopped meanwhile, nothing begins.
+        Pools whose account is not known begin once STS has told it, or cannot be asked. Where the engine is stopped meanwhile,
+        nothing begins.
         """
         before = {poller.pool.id: poller for poller in former}
         for poller in self.pollers:
             if poller.pool.id in before:
-                poller.follow(before[poller.pool.id])
+                self._follow(poller, before[poller.pool.id])
         try:
-            await self._recall()
+            for poller in self.pollers:
+                await poller.recall()
+            groups = self._by_payer()
+            settled = [payer for payer in groups if self._accounts.is_settled(payer)]
+            await self._enrol([(payer, groups[payer]) for payer in settled])
         except Stopped:
             return
-        for dispatcher in self._dispatchers:
-            self._run(dispatcher.run())
-        for poller in self.pollers:
-            self._run(self._discover(poller))
+        for payer, pollers in groups.items():
+            self._run(self._find_account(payer, pollers))
 
-    async def _recall(self) -> None:
+    def _follow(self, poller: PoolPoller, former: PoolPoller) -> None:
+        poller.follow(former)
+        if self._name_of(poller) == self._name_of(former):  # another account's throttling is none of this one's
+            poller.requests.budget = former.requests.budget  # until it is enrolled
+
+    def _by_payer(self) -> Mapping[Payer, Sequence[PoolPoller]]:
+        groups: dict[Payer, list[PoolPoller]] = {}
         for poller in self.pollers:
-            await poller.recall()
-        for dispatcher in self._dispatchers:
+            groups.setdefault(payer_of(poller.pool), []).append(poller)
+        return groups
+
+    # -- accounts ----------------------------------------------------------------------------------------------------------------
+
+    async def _enrol(self, groups: Sequence[tuple[Payer, Sequence[PoolPoller]]]) -> None:
+        """Have pools polled by the budgets of their accounts. Raises `Stopped` where the exporter stops meanwhile."""
+        running = frozenset(self._dispatchers)
+        joined = {name: self._joined(name, pollers) for name, pollers in self._by_name(groups).items()}
+        enrolled = [poller for _, pollers in groups for poller in pollers]
+        for dispatcher in joined.values():
             dispatcher.begin()
-        for poller in self.pollers:
+        for poller in enrolled:
             await poller.line_up()
+        for name in joined.keys() - running:
+            self._run(joined[name].run())
+        for poller in enrolled:
+            self._run(poller.discoverer.run())
+
+    def _by_name(self, groups: Sequence[tuple[Payer, Sequence[PoolPoller]]]) -> Mapping[str, Sequence[PoolPoller]]:
+        pollers_by_name: dict[str, list[PoolPoller]] = {}
+        for payer, pollers in groups:
+            pollers_by_name.setdefault(self._accounts.name(payer), []).extend(pollers)
+        return pollers_by_name
+
+    def _joined(self, name: str, pollers: Sequence[PoolPoller]) -> Dispatcher:
+        """Return the one dispatcher of an account, which has taken in these pools; it forgets no throttling of theirs."""
+        if name not in self._dispatchers:
+            budget = _budget(name, self._config, self._budgets, self._around)
+            policy = Policy(self._around.monotonic(), self._config.polling.max_staleness)
+            self._dispatchers[name] = Dispatcher(budget, policy, self._spawn, self._around)
+        for poller in pollers:
+            self._dispatchers[name].budget.heed(poller.requests.budget)
+            self._dispatchers[name].join(poller)
+        return self._dispatchers[name]
+
+    async def _find_account(self, payer: Payer, pollers: Sequence[PoolPoller]) -> None:
+        """Have pools polled, and taken together with others of their account as soon as that is known."""
+        try:
+            if not self._accounts.is_settled(payer):
+                await self._ask(payer, pollers[0])
+                await self._enrol([(payer, pollers)])
+                self._regroup_where_split()
+            if self._accounts.account(payer) is None:
+                await self._ask_until_told(payer, pollers)
+                self._regroup_where_split()
+        except Stopped:
+            return
+
+    def _regroup_where_split(self) -> None:
+        """Have this engine replaced, once, where an account is found to be spent by several budgets.
+
+        The next one groups the pools by whatever is known by then. Only to name a budget by its account it is not replaced, as
+        that holds up all pools for a moment.
+        """
+        charged = {(self._name_of(poller), each) for each in self._dispatchers.values() for poller in each.pollers}
+        is_split = len(charged) > len({name for name, _ in charged})
+        if is_split and not self._is_to_be_replaced:
+            self._is_to_be_replaced = True
+            self._regroup()
+
+    def _name_of(self, poller: PoolPoller) -> str:
+        return self._accounts.name(payer_of(poller.pool))
+
+    async def _ask_until_told(self, payer: Payer, pollers: Sequence[PoolPoller]) -> None:
+        """Ask STS again, ever more rarely, and at once when the credentials are good again."""
+        healed = asyncio.Event()
+        for poller in pollers:
+            poller.health.came_back = healed.set
+        while self._accounts.account(payer) is None:
+            healed.clear()
+            await pollers[0].requests.unless_stopped(_wait_for(healed, self._accounts.wait(payer)))
+            await self._ask(payer, pollers[0])
+
+    async def _ask(self, payer: Payer, poller: PoolPoller) -> None:
+        """Ask STS once whose account it is. Raises `Stopped` where the exporter stops meanwhile."""
+        try:
+            caller = await asyncio.wait_for(
+                poller.caller(), min(self._config.polling.request_timeout, _LONGEST_WAIT_FOR_STS)
+            )
+        except StandInError:
+            self._accounts.never_told(payer)
+        except FetchError as error:
+            self._not_told(payer, poller, error)
+        except TimeoutError:
+            self._not_told(payer, poller, FetchError(Outcome.TIMEOUT, "GetCallerIdentity: no answer yet"))
+        else:
+            self._accounts.tell(payer, caller.account)
+            self._around.logger.debug("the account is known", account=self._accounts.name(payer))
+
+    def _not_told(self, payer: Payer, poller: PoolPoller, error: FetchError) -> None:
+        """Go on without the account; say so, once."""
+        logger = self._around.logger
+        say = logger.debug if self._accounts.is_settled(payer) else logger.info
+        say(
+            "STS does not tell the account: its pools are polled by a budget of their own until it does",
+            account=payer.by_credentials, user_pool=poller.pool.name, path=poller.path_of(error.key or "credentials"),
+            outcome=error.outcome.value, error=str(error),
+        )  # fmt: skip
+        self._accounts.not_told(payer)
 
     def interrupt(self) -> None:
         """Begin nothing more; `stop` waits for the end."""
@@ -96,22 +211,6 @@ class Engine:
         task = asyncio.get_running_loop().create_task(work)
         self._polls.add(task)
         task.add_done_callback(self._polls.discard)
-
-    async def _discover(self, poller: PoolPoller) -> None:
-        interval = self._config.polling.discovery_interval
-        retry = min(interval, _RETRY_DISCOVERY)
-        while not self._around.stop.is_set():
-            try:
-                await poller.discover()
-            except Stopped:
-                return
-            except Exception as error:  # noqa: BLE001 - a discovery that failed is made again
-                self._around.logger.error(
-                    "discovered users cannot be kept", user_pool=poller.pool.name, error=repr(error)
-                )
-            wait = interval if poller.discovered.is_set() else retry
-            retry = min(interval, 2 * retry)
-            await _wait_for(self._around.stop, wait * self._around.random.uniform(0.9, 1.0))
 
     async def stop(self) -> None:
         """Make no new request, let those under way end and be counted, and let go of everything."""
@@ -129,18 +228,21 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Tell whether the first users of every pool are known, from the state or from a discovery."""
-        return all(len(poller.census) or poller.discovered.is_set() for poller in self.pollers)
+        """Tell whether the first users of every pool are known, from the state or from a discovery, or cannot be for now."""
+        return all(len(poller.census) or poller.discoverer.has_looked for poller in self.pollers)
 
     @property
     def stuck(self) -> str | None:
-        """Say what keeps the polling from going on, None where nothing does. AWS failing is not that."""
+        """Say what keeps the polling from going on, None where nothing does.
+
+        AWS failing is not that, nor is waiting for credentials, however long those who look for them take one after another.
+        """
         now, limit = self._around.monotonic(), _STUCK_AFTER + 2 * self._config.polling.request_timeout
-        for dispatcher in self._dispatchers:
+        for dispatcher in self._dispatchers.values():
             if now - dispatcher.alive_at > _STUCK_AFTER or dispatcher.is_dead:
                 return f"the dispatcher of {dispatcher.budget.account} does not run"
-        for poller in self.pollers:
-            if any(now - sent > limit for sent in poller.requests.in_flight.values()):
+        for poller, source in zip(self.pollers, self._sources, strict=True):
+            if (sent := source.sent_at()) is not None and now - sent > limit:
                 return f"a request to {poller.pool.name} does not end"
         return None
 
@@ -150,173 +252,14 @@ class Engine:
 
     def budgets(self) -> tuple[BudgetStatus, ...]:
         """Return what each account may spend, and what it takes."""
-        return tuple(dispatcher.status() for dispatcher in self._dispatchers)
+        return tuple(dispatcher.status() for dispatcher in self._dispatchers.values())
 
 
-class Dispatcher:
-    """Spends the budget of one account: takes a token, then chooses whom to ask."""
-
-    def __init__(
-        self,
-        budget: Budget,
-        policy: Policy,
-        pollers: Sequence[PoolPoller],
-        spawn: Callable[[Coroutine[object, object, None]], None],
-        around: Surroundings,
-    ) -> None:
-        self.budget = budget
-        self.pollers = pollers
-        self.alive_at = around.monotonic()
-        self.is_dead = False
-        self._policy = policy
-        self._pollers_by_queue = {poller.queue: poller for poller in pollers}
-        self._spawn = spawn
-        self._around = around
-        self._wake = asyncio.Event()
-        for poller in pollers:
-            poller.requests.freed = self._wake.set
-        self._said_short = False
-        self._look_around_at = float("-inf")
-
-    def begin(self) -> None:
-        """Take the users known so far for the start of the schedule."""
-        self._keep_capacity()
-        self._policy.begin()
-
-    async def run(self) -> None:
-        """Poll whoever is due until the exporter stops."""
-        try:
-            while not self._around.stop.is_set():
-                self.alive_at = self._around.monotonic()
-                self._look_around()
-                await self._step()
-        except Exception as error:  # noqa: BLE001 - the process lives on to say so: /-/healthy turns 503
-            self._around.logger.error(
-                "the polling has ended by a fault", account=self.budget.account, error=repr(error)
-            )
-            self.is_dead = True
-
-    def _look_around(self) -> None:
-        """See to what changes slowly, now and then."""
-        if self.alive_at >= self._look_around_at:
-            self._look_around_at = self.alive_at + _LONGEST_NAP
-            self._say_whether_enough()
-            self._keep_capacity()
-
-    async def _step(self) -> None:
-        """Poll whoever is to be polled now, or wait until somebody is."""
-        is_open, due = self._open_queues()
-        if not is_open:
-            await self._nap(min(due - self._around.monotonic(), _LONGEST_NAP))
-            return
-        if not self.budget.try_acquire():
-            if not await self._token():
-                return
-            is_open, _ = self._open_queues()  # much may have happened meanwhile
-        chosen = None if self._around.stop.is_set() else self._policy.choose(self._around.monotonic(), is_open)
-        if chosen is None:
-            self.budget.give_back()
-            return
-        queue, slot = chosen
-        poller = self._pollers_by_queue[queue]
-        poller.polls += 1
-        self._spawn(self._poll(poller, slot, poller.requests.permit()))
-
-    async def _nap(self, seconds: float) -> None:
-        """Sleep until somebody wakes the dispatcher, or so long; under load that is for each request, so it takes no task."""
-        self._wake.clear()
-        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
-        await self._wake.wait()
-        alarm.cancel()
-
-    def _open_queues(self) -> tuple[Sequence[PoolQueue], float]:
-        """Return the pools of which somebody may be polled now, and when that will be if there is none."""
-        now = self._around.monotonic()
-        dues = [(due, poller.queue) for poller in self.pollers if (due := poller.next_due(now)) is not None]
-        return [queue for due, queue in dues if due <= now], min((due for due, _ in dues), default=math.inf)
-
-    def _keep_capacity(self) -> None:
-        """Tell the policy how many polls a second there can be: some requests go into further pages and discoveries."""
-        polls, requests = sum(poller.polls_needed for poller in self.pollers), self._needed
-        self._policy.capacity = self.budget.allowed * (polls / requests if polls else 1.0)
-
-    async def _token(self) -> bool:
-        """Wait for a token, but no longer than until the exporter stops; tell whether there is one."""
-        token, stop = asyncio.ensure_future(self.budget.acquire()), asyncio.ensure_future(self._around.stop.wait())
-        try:
-            while not (token.done() or stop.done()):
-                self.alive_at = self._around.monotonic()
-                await asyncio.wait({token, stop}, timeout=_LONGEST_NAP, return_when=asyncio.FIRST_COMPLETED)
-            return token.done()
-        finally:
-            token.cancel()
-            stop.cancel()
-
-    async def _poll(self, poller: PoolPoller, slot: int, permit: Permit) -> None:
-        try:
-            await poller.poll(slot, permit)
-        except Exception as error:  # noqa: BLE001 - one user's trouble must not end the others' polls
-            self._around.logger.error("a poll failed by a fault", user_pool=poller.pool.name, error=repr(error))
-            poller.put_back(slot, _STUCK_AFTER, answered=False)
-        finally:
-            permit.end()
-            poller.polls -= 1
-            self._wake.set()
-
-    @property
-    def _needed(self) -> float:
-        return sum(poller.requests_needed for poller in self.pollers)
-
-    def status(self) -> BudgetStatus:
-        """Return what may be spent, and what it takes to poll everybody within `max_staleness`."""
-        budget = self.budget
-        return BudgetStatus(
-            budget.account, budget.requests_per_second, budget.allowed, self._needed, self._policy.longest_wait
-        )
-
-    def _say_whether_enough(self) -> None:
-        """Say once when the budget cannot hold `max_staleness`, and once when it can again."""
-        needed, budget = self._needed, self.budget.requests_per_second
-        is_short = needed > budget * (_ENOUGH if self._said_short else 1.0)
-        if is_short and not self._said_short:
-            self._around.logger.warning(
-                "the budget is too small for polling.max_staleness: raise polling.requests_per_second to the number needed, "
-                "select fewer users, or allow more staleness",
-                account=self.budget.account, users=sum(len(poller.census) for poller in self.pollers),
-                requests_per_second=budget, needed=math.ceil(10 * needed) / 10,
-                longest_wait=f"{self._policy.longest_wait / 60:.1f}m",
-            )  # fmt: skip
-        if self._said_short and not is_short:
-            self._around.logger.info(
-                "the budget is enough for polling.max_staleness again", account=self.budget.account
-            )
-        self._said_short = is_short
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return
-
-
-def account_of(pool: UserPool) -> str:
-    """Return a short stable name of the budget that a pool's requests are charged to: its account and Region.
-
-    A role names its account; other credentials stand for theirs.
-    """
-    credentials = pool.credentials
-    identity = "default" if credentials.profile is None else credentials.profile
-    if credentials.role_arn is not None:
-        identity = credentials.role_arn.split(":")[4]
-    return f"{identity}/{pool.region}"
-
-
-def _by_account(pools: Sequence[UserPool]) -> Mapping[str, Sequence[UserPool]]:
-    accounts: dict[str, list[UserPool]] = {}
-    for pool in pools:
-        accounts.setdefault(account_of(pool), []).append(pool)
-    return accounts
 
 
 def _budget(account: str, config: Config, budgets: MutableMapping[str, Budget], around: Surroundings) -> Budget:

@@ -1,6 +1,7 @@
 """Whether a pool answers, and what its last errors were."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
@@ -19,12 +20,18 @@ _NEVER = -(2**62)
 class PoolHealth:
     """What a pool's answers have told so far; it outlives a reload.
 
-    `threat_protection` is the mode in the API's words. Whether pages come newest first is learned anew by each process.
+    `threat_protection` is the mode in the API's words, `came_back` is called when the pool answers again. Whether pages come
+    newest first is learned anew by each process.
     """
 
     up: bool = False
     threat_protection: str | None = None
     errors: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=_ERRORS_KEPT))
+    unmatched: frozenset[str] = frozenset()
+    """Paths of selectors that match nobody, as has been said."""
+    absent: set[str] = field(default_factory=set)
+    """Paths of user names that nobody has, as has been said."""
+    came_back: Callable[[], None] = lambda: None
     _pages_in_order: int = 0
     _said_down: bool = False
 
@@ -53,7 +60,10 @@ class PoolHealth:
             self.threat_protection = "OFF"
         if self.up and self._said_down:
             logger.info("the pool answers again")
+            self.came_back()
         if not self.up and not self._said_down:
-            last = self.errors[-1].message if self.errors else ""
-            logger.warning("the pool does not answer", outcome=outcome.value, error=last)
+            last = self.errors[-1] if self.errors else None
+            where = {"path": last.path} if last is not None and last.path else {}
+            message = last.message if last is not None else ""
+            logger.warning("the pool does not answer", outcome=outcome.value, **where, error=message)
         self._said_down = not self.up

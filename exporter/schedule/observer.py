@@ -36,6 +36,10 @@ class Observer(Protocol):
         """Note that a poll of one user has ended."""
         ...
 
+    def discovery(self, user_pool: str, outcome: Outcome) -> None:
+        """Note that a pool's selectors were followed, by the outcome of the first that could not be, else `ok`."""
+        ...
+
     def truncated_poll(self, user_pool: str) -> None:
         """Note that a history went deeper than `max_pages`: events may be missing."""
         ...

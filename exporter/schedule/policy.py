@@ -76,11 +76,13 @@ class VirtualTime:
 class PoolQueue:
     """The users of one pool in line, by slot (`exporter.schedule.roster`). Nobody is in line twice, or while being polled."""
 
-    def __init__(self, time: VirtualTime, min_interval: float, alarm_weight: float) -> None:
+    def __init__(self, min_interval: float, alarm_weight: float = ALARM_WEIGHT) -> None:
+        """Take how many seconds users are left alone at least; they are lined up once the queue has joined a policy."""
         self.activity = Activity(alarm_weight)
         self.served = 0.0
         """The pool's share of the account's duty so far, in rounds of all its users."""
-        self._time = time
+        self.time = VirtualTime(0.0)
+        """The account's, once the queue has joined its policy."""
         self._min_interval = min_interval
         self._size = 0
         self._state = bytearray()
@@ -164,8 +166,8 @@ class PoolQueue:
         self._unseen.append(slot)
 
     def _make_ready(self, slot: int, now: float) -> None:
-        worth_in = self.activity.wait(slot, self._time.price) - self.activity.age(slot, now)
-        stands_at = self._time.reached + max(0.0, worth_in) * self._time.speed
+        worth_in = self.activity.wait(slot, self.time.price) - self.activity.age(slot, now)
+        stands_at = self.time.reached + max(0.0, worth_in) * self.time.speed
         self._state[slot], self._stands_at[slot] = _State.READY, stands_at
         self._by_worth.add(_entry(stands_at, slot))
         self._by_age.add(_entry(self._answered_at[slot], slot))
@@ -239,8 +241,14 @@ class Policy:
 
     def new_queue(self, min_interval: float, alarm_weight: float = ALARM_WEIGHT) -> PoolQueue:
         """Return the line of one more pool, whose users are polled every `min_interval` seconds at most."""
-        self.queues.append(PoolQueue(self.time, min_interval, alarm_weight))
-        return self.queues[-1]
+        queue = PoolQueue(min_interval, alarm_weight)
+        self.join(queue)
+        return queue
+
+    def join(self, queue: PoolQueue) -> None:
+        """Take in the line of one more pool, in which nobody stands ready yet; those recalled are lined up after this."""
+        queue.time = self.time
+        self.queues.append(queue)
 
     def begin(self) -> None:
         """Set out, with the users known so far, at about the speed that virtual time will have."""

@@ -2,18 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from exporter.configuration.models import Counting, Polling, UserPool
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import FULL_PAGE, EventPage, EventSource, ListedUser, UserPage
+from exporter.fetch.source import FULL_PAGE, Caller, EventPage, EventSource
 from exporter.fetch.walk import Walk, walk
-from exporter.ledger.ledger import CommitError, Lookout, Poll
+from exporter.ledger.ledger import CommitError, KnownUser, Lookout, Poll
 from exporter.ledger.rules import Purpose
 from exporter.schedule.activity import Sighting, is_alarming
 from exporter.schedule.census import ANSWERS, Census
+from exporter.schedule.discoverer import Discoverer
 from exporter.schedule.gate import POOL_FAULTS
 from exporter.schedule.health import PoolHealth
 from exporter.schedule.observer import RequestPurpose
@@ -22,21 +23,15 @@ from exporter.schedule.policy import PoolQueue
 from exporter.schedule.pool_users import PoolUsers
 from exporter.schedule.requests import Permit, PoolRequests, Stopped, Surroundings
 from exporter.schedule.status import ErrorStatus, PoolStatus
-from exporter.users.discovery import BATCH, Discovery, discover, start_rule
+from exporter.users.discovery import BATCH
 
 EVENTS_OPERATION = "AdminListUserAuthEvents"
+_READ_AGAIN = 1.0  # seconds
 _POOL_FAULT_WAIT = 60.0  # seconds, the most a user waits after a fault that is not the user's own
 _LONGEST_BACKOFF = 0.9  # of max_staleness, by which nobody waits longer
+_LONGEST_ABSENCE = 24  # times max_staleness, for who does not exist
 _POLLS_A_WORKER = 8  # under way: most of them wait to be committed together, which is cheaper the more they are
 _PAGES_SMOOTHING = 1 / 50  # the weight of the latest poll in the mean number of requests a poll
-
-
-@dataclass(slots=True)
-class Usage:
-    """How many requests a poll takes of late, in the mean, and how many the latest discovery took."""
-
-    a_poll: float = 1.0
-    discovery: int = 0
 
 
 class PoolPoller:
@@ -48,31 +43,34 @@ class PoolPoller:
         polling: Polling,
         counting: Counting,
         *,
+        path: str,
         source: EventSource,
         requests: PoolRequests,
         queue: PoolQueue,
         around: Surroundings,
     ) -> None:
+        """Take the pool and its place in the configuration (`user_pools[2]`), and what it is asked by."""
         self.pool = pool
+        self._path = path
         self.requests = requests
         self.queue = queue
         self.census = Census()
         self.polls = 0
-        self.discovered = asyncio.Event()
         self.health = PoolHealth()
         self._users = PoolUsers(queue, self.census)
         self._polling = polling
         self._overlap = counting.overlap
-        self._start = start_rule(counting.start)
         self._source = source
         self._most_polls = requests.workers * _POLLS_A_WORKER
         self._around = around
         self._logger = around.logger.bind(user_pool=pool.name)
-        self.usage = Usage()
-        self._listed = 0
-        self._asks_mode = True
-        self._unmatched: frozenset[str] = frozenset()
-        self._excluded = frozenset(pool.users.exclude)
+        self.requests_a_poll = 1.0
+        """How many requests a poll takes of late, in the mean."""
+        self._named = {name: index for index, name in enumerate(pool.users.usernames)}
+        self.discoverer = Discoverer(
+            pool, polling, counting,
+            path=path, source=source, requests=requests, users=self._users, health=lambda: self.health, around=around,
+        )  # fmt: skip
 
     # -- what the engine asks ----------------------------------------------------------------------------------------------------
 
@@ -83,24 +81,34 @@ class PoolPoller:
         """
         after: int | None = 0
         while after is not None:
-            self._unless_stopping()
-            users = await self._around.writer.users(self.pool.id, after, BATCH)
+            self._around.unless_stopping()
+            users = await self._known_users(after)
             self._users.recall(users, self._around.monotonic(), self._around.clock())
             after = users[-1].user if users else None
+
+    async def _known_users(self, after: int) -> Sequence[KnownUser]:
+        """Return the next users of the state, once it can be read."""
+        while True:
+            try:
+                return await self._around.writer.users(self.pool.id, after, BATCH)
+            except Exception as error:  # noqa: BLE001 - without it nobody would be polled any more
+                self._logger.error("the users in the state cannot be read; it is tried again", error=repr(error))
+            await self.requests.pause(_READ_AGAIN)
 
     async def line_up(self) -> None:
         """Put the recalled users in line."""
         for number, slot in enumerate(self._users.recalled(), 1):
             self._users.line_up(slot, self._around.monotonic())
             if not number % BATCH:
-                self._unless_stopping()
+                self._around.unless_stopping()
                 await asyncio.sleep(0)  # others have something to do too
 
     def follow(self, former: "PoolPoller") -> None:
         """Go on from what the same pool's poller has learned before a reload."""
         self.health = former.health
         self.queue.activity.population = former.queue.activity.population
-        self.usage = former.usage
+        self.requests_a_poll = former.requests_a_poll
+        self.discoverer.pages = former.discoverer.pages
 
     def next_due(self, now: float) -> float | None:
         """Return when (monotonic) the next user may be polled, None where nobody waits or all workers are busy."""
@@ -112,14 +120,13 @@ class PoolPoller:
 
     @property
     def polls_needed(self) -> float:
-        """Polls a second that it takes to ask for everybody within `max_staleness`."""
-        return len(self.census) / self._polling.max_staleness
+        """Polls a second that it takes to ask for everybody within `max_staleness`, but for those who do not exist."""
+        return self.census.known / self._polling.max_staleness
 
     @property
     def requests_needed(self) -> float:
         """Requests a second that this takes, by how many a poll and a discovery have taken of late."""
-        discovery = self.usage.discovery / self._polling.discovery_interval
-        return self.polls_needed * self.usage.a_poll + discovery
+        return self.polls_needed * self.requests_a_poll + self.discoverer.pages / self._polling.discovery_interval
 
     def status(self) -> PoolStatus:
         """Return how the pool is doing."""
@@ -143,12 +150,23 @@ class PoolPoller:
         self.requests.close()
         self._source.close()
 
+    async def caller(self) -> Caller:
+        """Return who asks, by STS. Raises `FetchError`, and `Stopped` where the exporter stops meanwhile."""
+        return await self.requests.read(self._source.caller)
+
+    def path_of(self, key: str) -> str:
+        """Return the path of one of the pool's keys in the configuration."""
+        return f"{self._path}.{key}"
+
     # -- polling -----------------------------------------------------------------------------------------------------------------
 
     async def poll(self, slot: int, permit: Permit) -> None:
         """Poll one user, with leave for a request; count what is new, and put the user back in line."""
-        around = self._around
-        moment = _Moment(self._users.row(slot), around.monotonic(), around.clock(), around.clock.set_at)
+        around, user = self._around, self._users.row(slot)
+        if user is None:  # let go of since the poll was spawned
+            self.put_back(slot, 0.0, answered=False)
+            return
+        moment = _Moment(user, around.monotonic(), around.clock(), around.clock.set_at)
         lookout = await around.writer.look_out(moment.user, moment.wall, moment.clock_set_at)
         try:
             outcome = await self._poll_from(slot, moment, _Pages(self._source, self.requests, lookout, permit))
@@ -163,6 +181,8 @@ class PoolPoller:
         finally:
             self._around.writer.abandon(lookout)
         self._around.observer.poll(self.pool.name, outcome)
+        if outcome is Outcome.USER_NOT_FOUND:
+            self._tell_absent(lookout.username)
         faults = self.census.polled(slot, outcome, moment.wall)
         self.put_back(slot, self._wait(outcome, faults), answered=outcome in ANSWERS)
 
@@ -199,7 +219,7 @@ class PoolPoller:
             limit=limit,
         )
         if lookout.purpose is not Purpose.FIRST_WALK:
-            self.usage.a_poll += (pages.asked - self.usage.a_poll) * _PAGES_SMOOTHING
+            self.requests_a_poll += (pages.asked - self.requests_a_poll) * _PAGES_SMOOTHING
         if limit == FULL_PAGE:
             self.health.showed(len(found.events), found.disorder)
         return found
@@ -229,9 +249,19 @@ class PoolPoller:
             )
         return Outcome.MALFORMED if found.damaged else Outcome.OK
 
+    def _tell_absent(self, username: str) -> None:
+        """Say once of a name in the configuration that no user has it: by its place, as the log holds no names."""
+        index = self._named.get(username)
+        path = self.path_of(f"users.usernames[{index}]")
+        if index is not None and path not in self.health.absent:
+            self.health.absent.add(path)
+            self._logger.warning("a selector matches nobody", path=path)
+
     def _wait(self, outcome: Outcome, faults: int) -> float:
-        """Return how many seconds a user is left alone after a poll."""
+        """Return how many seconds a user is left alone after a poll; who does not exist is asked for ever more rarely."""
         least, longest = self._polling.min_interval, self._polling.max_staleness * _LONGEST_BACKOFF
+        if outcome is Outcome.USER_NOT_FOUND:
+            longest = self._polling.max_staleness * _LONGEST_ABSENCE
         if outcome in POOL_FAULTS:
             longest = min(longest, _POOL_FAULT_WAIT)
         return least if not faults else max(least, self.requests.backoff(faults - 1, least, max(least, longest)))
@@ -240,73 +270,9 @@ class PoolPoller:
         """Put a user back in line whose poll has ended, to be left alone for `wait` seconds."""
         self._users.put_back(slot, self._around.monotonic(), wait, answered=answered)
 
-    # -- discovery ---------------------------------------------------------------------------------------------------------------
-
-    async def discover(self) -> None:
-        """Follow the selectors once; users found are polled from now on, users gone are not."""
-        began, self._listed = self._around.clock(), 0
-
-        async def take(users: Sequence[ListedUser]) -> None:
-            self._unless_stopping()
-            gained = await self._around.writer.select(self.pool.id, users, began=began, start=self._start)
-            self._users.take_up(gained, self._around.monotonic(), self._around.clock())
-
-        found = await discover(self.pool.users, self._source, self._listing, self.requests.read, take)
-        self.usage.discovery = self._listed
-        self._tell(found)
-        # who is missing from a listing that broke off may still be selected
-        dropped: Callable[[str], bool] = (lambda _: True) if found.complete else self._excluded.__contains__
-        await self._end_discovery(began, dropped)
-        if found.complete:
-            self.discovered.set()
-        await self._ask_mode()
-
-    async def _end_discovery(self, began: float, dropped: Callable[[str], bool]) -> None:
-        """Let go of whom a discovery has not found, some at a time: each part is let go of once it is committed."""
-        after: int | None = 0
-        while after is not None:
-            self._unless_stopping()
-            part = await self._around.writer.deselect(self.pool.id, began=began, dropped=dropped, after=after)
-            self._users.let_go(part.removed)
-            after = part.after
-        await self._around.writer.settle_lingering(self.pool.id)
-
-    def _unless_stopping(self) -> None:
-        if self._around.stop.is_set():
-            raise Stopped
-
-    async def _listing(self, operation: str, call: Callable[[], UserPage]) -> UserPage:
-        """Ask for one page of a listing, trying again where the fault may pass."""
-        self._listed += 1
-        return await self.requests.insist(
-            call, RequestPurpose.DISCOVERY, lambda error: self._note_error(operation, error)
-        )
-
-    async def _ask_mode(self) -> None:
-        """Ask for the pool's mode of threat protection; who may not know it is not asked again."""
-        if not self._asks_mode:
-            return
-        try:
-            self.health.threat_protection = await self.requests.budgeted(
-                self._source.threat_protection, RequestPurpose.DISCOVERY
-            )
-        except FetchError as error:
-            self._asks_mode = error.outcome is not Outcome.NOT_AUTHORIZED
-
-    def _tell(self, found: Discovery) -> None:
-        for failure in found.failures:
-            self._logger.warning(
-                "a selector could not be followed; nobody is dropped, and it is tried again",
-                path=f"users.{failure.selector}", outcome=failure.outcome.value, error=failure.message,
-            )  # fmt: skip
-            if not len(self.census):
-                self.health.answered(failure.outcome, self._logger)
-        for place in frozenset(found.unmatched) - self._unmatched:
-            self._logger.warning("a selector matches nobody", path=f"users.{place}")
-        self._unmatched = frozenset(found.unmatched)
-
     def _note_error(self, operation: str, error: FetchError) -> None:
-        self.health.failed(ErrorStatus(self._around.clock(), operation, error.outcome.value, str(error)))
+        path = self.path_of(error.key) if error.key else ""
+        self.health.failed(ErrorStatus(self._around.clock(), operation, error.outcome.value, str(error), path))
         self._logger.debug("a request failed", operation=operation, outcome=error.outcome.value, error=str(error))
 
 

@@ -18,8 +18,13 @@ class PoolUsers:
         self._recalled: list[int] = []
         self._leaving: dict[int, int] = {}  # slots of users no longer selected whose polls are under way
 
-    def row(self, slot: int) -> int:
-        """Return the ledger's row of the user who has a slot."""
+    @property
+    def number(self) -> int:
+        """How many users are selected."""
+        return len(self._census)
+
+    def row(self, slot: int) -> int | None:
+        """Return the ledger's row of the user who has a slot, None where the user has left and the slot is still in use."""
         return self._roster.user(slot)
 
     # -- after a start ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.ledger.writer import Writer
 from exporter.schedule.budget import Budget
+from exporter.schedule.census import ANSWERS
 from exporter.schedule.clock import WallClock
 from exporter.schedule.gate import Gate
 from exporter.schedule.observer import Observer, RequestPurpose
@@ -44,6 +45,11 @@ class Surroundings:
     logger: FilteringBoundLogger
     stop: asyncio.Event
 
+    def unless_stopping(self) -> None:
+        """Raise `Stopped` where the exporter stops."""
+        if self.stop.is_set():
+            raise Stopped
+
 
 class Permit:
     """Leave to make one request, for a token of the budget that was taken at `since`."""
@@ -70,8 +76,8 @@ class PoolRequests:
         self.budget = budget
         self.workers = workers
         self.gate = Gate()
-        self.in_flight: dict[int, float] = {}
-        """The requests under way: when each was sent, by the clock that never goes back."""
+        self.has_answered = False
+        """Whether the pool has answered a request made here."""
         self._user_pool = user_pool
         self._around = around
         self._threads = ThreadPoolExecutor(workers + 1, f"pool-{user_pool}")  # one more for what is read from files
@@ -79,7 +85,6 @@ class PoolRequests:
         """Is called whenever a request has ended."""
         self._free = asyncio.Semaphore(workers)
         self._permits = 0
-        self._numbers = iter(range(1, 2**63))
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Do something that may take a while in a worker thread."""
@@ -103,8 +108,7 @@ class PoolRequests:
         """Make one request. Raises `FetchError`, and `Stopped` where the exporter stops before it is sent."""
         try:
             async with self._free:
-                if self._around.stop.is_set():
-                    raise Stopped
+                self._around.unless_stopping()
                 if self._around.monotonic() > permit.since + _LAPSE:
                     await self.unless_stopped(self.budget.acquire())
                 return await self._sent(call, purpose)
@@ -112,9 +116,8 @@ class PoolRequests:
             permit.end()
 
     async def _sent(self, call: Callable[[], _T], purpose: RequestPurpose) -> _T:
-        sent, number = self._around.monotonic(), next(self._numbers)
+        sent = self._around.monotonic()
         self._around.observer.spent(self._user_pool, purpose)
-        self.in_flight[number] = sent
         outcome = Outcome.OK
         try:
             return await self.run(call)
@@ -122,10 +125,11 @@ class PoolRequests:
             outcome = error.outcome
             raise
         finally:
-            del self.in_flight[number]
+            self.has_answered |= outcome in ANSWERS
             if outcome is Outcome.THROTTLED:
                 self.budget.throttled(sent)
-            self.gate.answered(outcome, sent, self._around.monotonic())
+            if not _speaks_of_a_group(outcome, purpose):
+                self.gate.answered(outcome, sent, self._around.monotonic())
 
     async def budgeted(self, call: Callable[[], _T], purpose: RequestPurpose) -> _T:
         """Wait for a token and make one request. Raises `FetchError`, and `Stopped` where the exporter stops meanwhile."""
@@ -145,8 +149,18 @@ class PoolRequests:
                 failed(error)
                 if error.outcome not in _RETRYABLE:
                     raise
-            await self.unless_stopped(asyncio.sleep(self.backoff(attempt, _FIRST_RETRY, _LONGEST_RETRY)))
+            await self.pause(self.backoff(attempt, _FIRST_RETRY, _LONGEST_RETRY))
         return await self.budgeted(call, RequestPurpose.RETRY)
+
+    async def listed(self, call: Callable[[], _T], failed: Callable[[FetchError], None]) -> _T:
+        """Ask for a page of a listing, as `insist` does, in the turn of the account's listings."""
+        await self.unless_stopped(self.budget.listing_turn())
+        return await self.insist(call, RequestPurpose.DISCOVERY, failed)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, where that is more than nothing. Raises `Stopped` where the exporter stops meanwhile."""
+        if seconds > 0:
+            await self.unless_stopped(asyncio.sleep(seconds))
 
     def backoff(self, attempt: int, first: float, longest: float) -> float:
         """Return a wait (seconds) that doubles with each attempt, with some chance in it so that waits do not meet."""
@@ -171,3 +185,8 @@ class PoolRequests:
     def close(self) -> None:
         """Let go of the threads; a request under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _speaks_of_a_group(outcome: Outcome, purpose: RequestPurpose) -> bool:
+    """Tell whether what was not found may be a group that is listed; whether the pool is there, polls tell."""
+    return outcome is Outcome.POOL_NOT_FOUND and purpose is RequestPurpose.DISCOVERY

@@ -22,9 +22,10 @@ class Roster:
         self._users[slot] = user
         return slot
 
-    def user(self, slot: int) -> int:
-        """Return the user who has a slot."""
-        return self._users[slot]
+    def user(self, slot: int) -> int | None:
+        """Return the user who has a slot, None where that user has left."""
+        user = self._users[slot]
+        return None if user == _NOBODY else user
 
     def leave(self, slot: int) -> None:
         """Note that the user has left, whose slot is still in use."""

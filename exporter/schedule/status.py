@@ -8,13 +8,15 @@ from dataclasses import dataclass
 class ErrorStatus:
     """A request or poll that failed, without any user's name or address.
 
-    `at` is in epoch seconds; `outcome` is one of the closed set of the metrics.
+    `at` is in epoch seconds; `outcome` is one of the closed set of the metrics. `path` is that of the key in the configuration
+    that it is about, empty where it is about none.
     """
 
     at: float
     operation: str
     outcome: str
     message: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

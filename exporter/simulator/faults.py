@@ -24,11 +24,16 @@ class Kind(StrEnum):
     NO_EVENT_ID = "no_event_id"  # the page's newest auth event has no EventId
     NO_CREATION_DATE = "no_creation_date"  # the page's newest auth event has no CreationDate
     REPEATED_TOKEN = "repeated_token"  # noqa: S105 - a page whose token is the one it was asked with
+    EXPIRED_TOKEN = "expired_token"  # noqa: S105 - InvalidParameterException to a token that was given
     EMPTY_PAGE = "empty_page"  # no items, and a token under which they are
 
 
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
-_ERROR_CODES = {Kind.THROTTLE: "TooManyRequestsException", Kind.SERVER_ERROR: "InternalErrorException"}
+_ERROR_CODES = {
+    Kind.THROTTLE: "TooManyRequestsException",
+    Kind.SERVER_ERROR: "InternalErrorException",
+    Kind.EXPIRED_TOKEN: "InvalidParameterException",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +67,7 @@ class Fault:
     def _can_show_in(self, call: Call) -> bool:
         if self.kind in {Kind.NO_EVENT_ID, Kind.NO_CREATION_DATE}:
             return call.operation == "AdminListUserAuthEvents"
-        if self.kind is Kind.REPEATED_TOKEN:
+        if self.kind in {Kind.REPEATED_TOKEN, Kind.EXPIRED_TOKEN}:
             return call.token is not None
         return self.kind is not Kind.EMPTY_PAGE or call.operation in LISTINGS
 

@@ -164,6 +164,7 @@ class Api:
             "Id": pool.pool_id,
             "Name": pool.pool_id,
             "Arn": f"arn:aws:cognito-idp:{region}:111122223333:userpool/{pool.pool_id}",
+            "EstimatedNumberOfUsers": self._world.user_count(pool.pool_id),
             "UserPoolTier": "PLUS" if pool.is_protected else "ESSENTIALS",
         }
         if pool.threat_protection is not None:

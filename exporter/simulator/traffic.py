@@ -105,6 +105,10 @@ class TrafficWorld:
         every = (self._user(pool_id, index) for index in range(first, self._users))
         return (user for user in every if user.created <= now)
 
+    def user_count(self, pool_id: str) -> int:  # noqa: ARG002 - every pool has as many
+        """Return how many users the pool has, those not yet created among them."""
+        return self._users
+
     def history(self, pool_id: str, username: str, now: float) -> Iterator[AuthEvent]:
         """Iterate over the user's visible events, newest first; older ones are drawn only if they are asked for."""
         instant = min(now, self._frozen_at)

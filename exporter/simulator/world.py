@@ -84,6 +84,10 @@ class World(Protocol):
         """Iterate over the pool's users in a fixed order, from the one after the user name `after`."""
         ...
 
+    def user_count(self, pool_id: str) -> int:
+        """Return how many users the pool has, roughly."""
+        ...
+
     def history(self, pool_id: str, username: str, now: float) -> Iterator[AuthEvent]:
         """Iterate over the user's visible events, newest first."""
         ...
@@ -246,6 +250,11 @@ class ScriptedWorld:
         with self._lock:
             users = sorted(self._pools[pool_id].users.values(), key=lambda user: user.username)
         return (user for user in users if user.created <= now and (after is None or user.username > after))
+
+    def user_count(self, pool_id: str) -> int:
+        """Return how many users the pool has."""
+        with self._lock:
+            return len(self._pools[pool_id].users)
 
     def history(self, pool_id: str, username: str, now: float) -> Iterator[AuthEvent]:
         """Iterate over the user's visible events, newest first; of equal times, the one added last comes first."""

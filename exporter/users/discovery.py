@@ -1,9 +1,11 @@
 """Turns a pool's selectors into users: names and files at once, groups and filters by listing the pool."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Selectors
@@ -17,6 +19,9 @@ BATCH = 1000
 _HOPELESS = frozenset({Outcome.NOT_AUTHORIZED, Outcome.CREDENTIALS, Outcome.CONNECTION, Outcome.TIMEOUT})
 """Outcomes that the next selector with the same operation would meet too."""
 
+_BEGINNINGS = 3  # of one listing, whose tokens are good for an hour
+_STATUS_FILTER = re.compile(r"\s*status\b")
+
 Request = Callable[[str, Callable[[], UserPage]], Awaitable[UserPage]]
 """(operation, call) -> page: makes the call in a worker thread, within the budget."""
 
@@ -29,20 +34,28 @@ Take = Callable[[Sequence[ListedUser]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A selector that could not be followed: its place below `users` in the configuration, and why."""
+    """A selector that could not be followed: its place below `users` in the configuration, and why.
+
+    `of_pool` is False for a file, which says nothing of the pool.
+    """
 
     selector: str
     outcome: Outcome
     message: str
+    of_pool: bool = True
 
 
 @dataclass(slots=True)
 class Discovery:
-    """How the selectors of a pool were followed."""
+    """How the selectors of a pool were followed.
+
+    `failures` could not be, `unmatched` were and name nobody. `digest` stands for the selectors that list,
+    and is empty where there are none.
+    """
 
     failures: list[Failure] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
-    """Selectors that were followed and name nobody."""
+    digest: str = ""
 
     def fail(self, place: str, error: FetchError) -> None:
         """Note that a selector could not be followed."""
@@ -54,13 +67,22 @@ class Discovery:
         return not self.failures
 
 
-async def discover(selectors: Selectors, source: EventSource, request: Request, read: Read, take: Take) -> Discovery:
+async def discover(
+    selectors: Selectors,
+    source: EventSource,
+    request: Request,
+    read: Read,
+    take: Take,
+    *,
+    answers: Callable[[], bool] = lambda: False,
+) -> Discovery:
     """Follow every selector of a pool, handing over batches as they are found, without the excluded.
 
     A selector that fails does not keep the others from being followed. Listings come first: they tell when a user was created, by
-    which the start is set, and it is set once, before a user is polled.
+    which the start is set, and it is set once, before a user is polled. `answers` tells whether the pool does: a group that is
+    not found in one that does not answer says nothing, and in one that does it has no members.
     """
-    found = Discovery()
+    found = Discovery(digest=_digest(selectors))
     excluded = frozenset(selectors.exclude)
 
     async def take_selected(users: Iterable[ListedUser]) -> None:
@@ -68,12 +90,23 @@ async def discover(selectors: Selectors, source: EventSource, request: Request, 
         if selected:
             await take(selected)
 
-    await _follow_listings(found, _listings(selectors, source), request, take_selected)
+    await _follow_listings(found, listings(selectors, source), request, take_selected, answers)
     for names in _batches(selectors.usernames):
-        await take_selected(ListedUser(name, None) for name in names)
+        await take_selected(map(_named, names))
     for index, path in enumerate(selectors.files):
         await _read(found, f"files[{index}]", read_users_file(path, BATCH), read, take_selected)
     return found
+
+
+def _digest(selectors: Selectors) -> str:
+    if not (selectors.groups or selectors.filters or selectors.all):
+        return ""
+    lists = selectors.model_dump_json(include={"groups", "filters", "all"})
+    return sha256(lists.encode()).hexdigest()
+
+
+def _named(username: str) -> ListedUser:
+    return ListedUser(username, None, by_name=True)
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -84,31 +117,52 @@ PageAt = Callable[[str | None], UserPage]
 TakeSelected = Callable[[Iterable[ListedUser]], Awaitable[None]]
 
 
-def _listings(selectors: Selectors, source: EventSource) -> list[tuple[str, str, PageAt]]:
-    """Return (place in the configuration, operation, call for a token) of each selector that has to list."""
-    groups = [
-        (f"groups[{index}]", "ListUsersInGroup", partial(source.users_in_group, group))
-        for index, group in enumerate(selectors.groups)
-    ]
-    filters = [
-        (f"filters[{index}]", "ListUsers", partial(source.users, expression))
-        for index, expression in enumerate(selectors.filters)
-    ]
-    everybody = [("all", "ListUsers", partial(source.users, None))] if selectors.all else []
-    return [*groups, *filters, *everybody]
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A selector that has to list: its place in the configuration, the operation, its call for a token.
+
+    Users who are disabled cannot sign in, and are selected only by a filter that asks for a status itself.
+    """
+
+    place: str
+    operation: str
+    page_at: PageAt
+    with_disabled: bool = False
+
+    def matches(self, user: ListedUser) -> bool:
+        """Tell whether a user whom it lists is selected."""
+        return user.enabled or self.with_disabled
+
+
+def listings(selectors: Selectors, source: EventSource) -> Iterator[Listing]:
+    """Yield the selectors that have to list, in the order in which they are followed."""
+    for index, group in enumerate(selectors.groups):
+        yield Listing(f"groups[{index}]", "ListUsersInGroup", partial(source.users_in_group, group))
+    for index, expression in enumerate(selectors.filters):
+        asks_status = _STATUS_FILTER.match(expression) is not None
+        yield Listing(f"filters[{index}]", "ListUsers", partial(source.users, expression), asks_status)
+    if selectors.all:
+        yield Listing("all", "ListUsers", partial(source.users, None))
 
 
 async def _follow_listings(
-    found: Discovery, listings: Iterable[tuple[str, str, PageAt]], request: Request, take: TakeSelected
+    found: Discovery,
+    listings: Iterable[Listing],
+    request: Request,
+    take: TakeSelected,
+    answers: Callable[[], bool],
 ) -> None:
     refused: dict[str, FetchError] = {}
-    for place, operation, page_at in listings:
-        if operation in refused:
-            found.fail(place, refused[operation])
+    for listing in listings:
+        error = refused.get(listing.operation) or await _list(found, listing, request, take)
+        if error is None:
             continue
-        error = await _list(found, place, _pages(operation, page_at, request), take)
-        if error is not None and error.outcome in _HOPELESS:
-            refused[operation] = error
+        if error.outcome is Outcome.POOL_NOT_FOUND and listing.operation == "ListUsersInGroup" and answers():
+            found.unmatched.append(listing.place)
+            continue
+        found.fail(listing.place, error)
+        if error.outcome in _HOPELESS:
+            refused[listing.operation] = error
 
 
 async def _read(found: Discovery, place: str, batches: Iterator[Sequence[str]], read: Read, take: TakeSelected) -> None:
@@ -117,40 +171,62 @@ async def _read(found: Discovery, place: str, batches: Iterator[Sequence[str]], 
     try:
         while names := await read(partial(next, batches, ())):
             is_empty = False
-            await take(ListedUser(name, None) for name in names)
+            await take(map(_named, names))
     except ConfigError as error:
-        found.failures.append(Failure(place, Outcome.OTHER, str(error)))
+        found.failures.append(Failure(place, Outcome.OTHER, str(error), of_pool=False))
         return
     if is_empty:
         found.unmatched.append(place)
 
 
-async def _list(found: Discovery, place: str, pages: AsyncIterator[UserPage], take: TakeSelected) -> FetchError | None:
+async def _list(found: Discovery, listing: Listing, request: Request, take: TakeSelected) -> FetchError | None:
     """Take in whom a selector lists; return the error that kept it from being followed to its end."""
     listed = 0
     try:
-        async for page in pages:
-            listed += len(page.users)
-            await take(page.users)
+        async for page in _pages(listing, request):
+            users = [user for user in page.users if listing.matches(user)]
+            listed += len(users)
+            await take(users)
     except FetchError as error:
-        found.fail(place, error)
         return error
     if not listed:
-        found.unmatched.append(place)
+        found.unmatched.append(listing.place)
     return None
 
 
-async def _pages(operation: str, page_at: PageAt, request: Request) -> AsyncIterator[UserPage]:
+async def _pages(listing: Listing, request: Request) -> AsyncIterator[UserPage]:
+    """Yield the pages of a listing; one whose token is no longer good is listed from its beginning, some times."""
+    for _ in range(_BEGINNINGS - 1):
+        try:
+            async for page in _pages_once(listing, request):
+                yield page
+        except _ExpiredTokenError:
+            continue
+        return
+    async for page in _pages_once(listing, request):
+        yield page
+
+
+class _ExpiredTokenError(FetchError):
+    """AWS does not take a token that it has given. It says so of parameters as such: those of the first page were good."""
+
+
+async def _pages_once(listing: Listing, request: Request) -> AsyncIterator[UserPage]:
     token: str | None = None
     tokens: set[str] = set()
     while True:
-        page = await request(operation, partial(page_at, token))
+        try:
+            page = await request(listing.operation, partial(listing.page_at, token))
+        except FetchError as error:
+            if token is not None and error.outcome is Outcome.INVALID_PARAMETER:
+                raise _ExpiredTokenError(error.outcome, str(error)) from error
+            raise
         yield page
         token = page.next_token
         if token is None:
             return
         if token in tokens:
-            raise FetchError(Outcome.MALFORMED, f"{operation} repeated a token")
+            raise FetchError(Outcome.MALFORMED, f"{listing.operation} repeated a token")
         tokens.add(token)
 
 

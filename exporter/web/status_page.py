@@ -186,7 +186,7 @@ def _error_cells(pool: PoolStatus, error: ErrorStatus, now: float) -> Sequence[C
         ("", two_lines(f"{duration(now - error.at)} ago", _time(error.at))),
         ("of-pool", pool.name),
         ("request", two_lines(error.operation, error.outcome)),
-        ("", error.message),
+        ("", two_lines(error.message, error.path) if error.path else error.message),
         ("advice", ADVICE.get(error.outcome, ADVICE[Outcome.OTHER])),
     ]
 

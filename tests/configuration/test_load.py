@@ -147,6 +147,10 @@ MISTAKES = [
         'config.yaml:3:18: user_pools[0].users.all: "yes" is not true or false',
     ),
     (
+        "user_pools:\n  - id: eu-west-1_1\n    endpoint_url: http://bob:s3cret@h\n    users: {all: true}",
+        "config.yaml:3:19: user_pools[0].endpoint_url: what is written (not shown, as it has an @) is no endpoint: write https://host",
+    ),
+    (
         "user_pools:\n  - id: eu-west-1_1\n    endpoint_url: localhost:4566\n    users: {all: true}",
         'config.yaml:3:19: user_pools[0].endpoint_url: "localhost:4566" is no endpoint: write https://host or http://127.0.0.1:4566',
     ),
@@ -213,9 +217,31 @@ MISTAKES = [
     (f"user_pools: [{POOL}]\ncounting: {{start: 2026-01-31T00:00:00}}", "2026-01-31T00:00:00 is no start"),
     (f"user_pools: [{POOL}]\ncounting: {{start: 2026-13-31T00:00:00Z}}", "2026-13-31T00:00:00Z is no start"),
     (f"user_pools: [{POOL}]\ncounting: {{start: 24}}", "24 is no start"),
+    (f"user_pools: [{POOL}]\nevent_log: {{path: null}}", "event_log.path: not a path: write a text"),
+    (f"user_pools: [{POOL}]\nevent_log: {{personal_data: no}}", "event_log.personal_data: false is none of"),
     (
-        f"user_pools: [{POOL}]\nevent_log: {{path: e.json}}",
-        "event_log.path: the event log is not available in this version",
+        f"user_pools: [{POOL}]\nstate: {{path: a/b}}\nevent_log: {{path: ./a/b}}",
+        "config.yaml:3:12: event_log: path is that of the state file: name another",
+    ),
+    (
+        f"user_pools: [{POOL}]\nstate: {{path: a/b}}\nevent_log: {{path: a/b-wal}}",
+        "event_log: path is that of the state file: name another",
+    ),
+    (
+        f"user_pools: [{POOL}]\nevent_log: {{path: config.yaml}}",
+        "event_log: path is that of the configuration: name another",
+    ),
+    (
+        f"user_pools: [{POOL}]\nmetrics: {{hash_key_file: absent}}",
+        "absent: cannot be read: No such file or directory; it is to hold a key, as `openssl rand -hex 32` makes one",
+    ),
+    (
+        "user_pools: [{id: eu-west-1_1, endpoint_url: https://a.b, use_fips_endpoint: true, users: {all: true}}]",
+        "user_pools[0].use_fips_endpoint: endpoint_url names the endpoint already: give one of the two",
+    ),
+    (
+        "user_pools: [{id: eu-west-1_1, credentials: {role_session_name: abc}, users: {all: true}}]",
+        "user_pools[0].credentials.role_session_name: role_session_name means nothing without role_arn",
     ),
     (f"user_pools: [{POOL}]\nmetrics: {{country: null}}", "metrics.country: nothing is none of"),
     (f"user_pools: [{POOL}]\ncounting: {{settle: }}", "counting.settle: nothing is no duration"),
@@ -269,6 +295,26 @@ def test_aliases_cannot_eat_the_memory(tmp_path: Path) -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     found = read(tmp_path, "\n".join(lines))
     assert "an alias makes the document endless" in found[0]
+
+
+def test_key_in_a_file(tmp_path: Path) -> None:
+    """The key that names are hashed by is what the file holds, without the line end that editors add; it is shown nowhere."""
+    (tmp_path / "key").write_bytes(b"0123456789abcdef\r\n")
+    (tmp_path / "config.yaml").write_text(f"user_pools: [{POOL}]\nmetrics: {{hash_key_file: key}}")
+    metrics = load(tmp_path / "config.yaml").metrics
+    assert metrics.hash_key_file is not None
+    assert metrics.hash_key_file.get_secret_value() == b"0123456789abcdef"
+    assert "0123456789abcdef" not in repr(metrics)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"too short\n", b"x" * 1025])
+def test_bad_key_in_a_file(content: bytes, tmp_path: Path) -> None:
+    """A key that is guessed easily, or is no key, is a mistake that tells how to make one; what the file holds is not told."""
+    (tmp_path / "key").write_bytes(content)
+    (found,) = read(tmp_path, f"user_pools: [{POOL}]\nmetrics: {{hash_key_file: key}}")
+    assert "metrics.hash_key_file: " in found
+    assert "a key has 16 to 1024 bytes; it is to hold a key, as `openssl rand -hex 32` makes one" in found
+    assert "too short" not in found
 
 
 @pytest.mark.parametrize("place", ["absent.yaml", "."])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,10 @@ metrics: {{series_hold: {hold}}}
 class Town:
     """A scripted pool with some users, and the configuration to poll it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.world = ScriptedWorld()
         self.world.add_pool(POOL)
-        self.simulator = Simulator(self.world)
+        self.simulator = Simulator(self.world, **options)
         self.faults = self.simulator.faults
         self.config = folder / "config.yaml"
         self.truth = 0
@@ -52,9 +53,9 @@ class Town:
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    """Return a town whose simulator ends with the test."""
-    made = Town(tmp_path)
+def town(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
+    """Return a town whose simulator ends with the test; a test's parameter has options of the simulator."""
+    made = Town(tmp_path, **getattr(request, "param", {}))
     made.configure()
     yield made
     made.simulator.close()

@@ -1,5 +1,7 @@
 """Real input: sign-ins, wrong passwords and sign-ups made through boto3 against an independent Cognito."""
 
+import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ def ministack(tmp_path: Path) -> Iterator[str]:
     beside = Path(sys.prefix) / "ministack-env" / "bin" / "ministack"
     command = need(beside, "run `make test`, which installs it into an environment of its own")
     port = free_port()
-    env = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "cognito-idp"}
+    env = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "cognito-idp,sts"}
     process, url = Process([command], tmp_path, env), f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: httpx.get(f"{url}/_ministack/health").status_code == 200, "ministack")
@@ -148,3 +150,37 @@ def test_feedback_is_counted_once(ministack: str, start: Start, tmp_path: Path) 
     again = start()
     eventually(lambda: again.total("cognito_auth_exporter_polls_total") > 3, "some polls")
     assert again.total("cognito_auth_feedback_total") == 1
+
+
+def test_commands_read_real_events(ministack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`check --live` tells who asks and whom the selectors name, and `events` prints what boto3 reads."""
+    pool = Pool(ministack)
+    pool.api.create_group(GroupName="staff", UserPoolId=pool.id)
+    pool.hire("ada")
+    pool.sign_in("ada")
+    pool.sign_in("ada", "wrong")
+    (tmp_path / "config.yaml").write_text(CONFIG.format(pool=pool.id, url=ministack))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", ministack)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, "-m", "exporter", *arguments]
+        return subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    checked = run("check", "--live")
+    lines = [" ".join(line.split()) for line in checked.stdout.splitlines()]
+    assert lines[1].startswith("good credentials arn:aws:")
+    for line in (
+        "good threat protection ENFORCED",
+        "good users.groups[0] 1 user",
+        "good users.all 1 user",
+        "mistake users.usernames[0] no such user",
+    ):
+        assert line in lines
+    account = lines[1].rsplit(maxsplit=1)[-1]
+    assert any(f" {account}/us-east-1 1 user at 50 requests/s" in line for line in lines)
+    assert (checked.returncode, lines[-1]) == (1, "1 mistake")
+    shown = run("events", "--user-pool=real", "--username=ada", "--output=json")
+    read = pool.api.admin_list_user_auth_events(UserPoolId=pool.id, Username="ada")["AuthEvents"]
+    assert [each["event_id"] for each in json.loads(shown.stdout)] == [each["EventId"] for each in read]
+    assert {each["response"] for each in json.loads(shown.stdout)} == {"Pass", "Fail"}
+    assert run("events", "--user-pool=real", "--username=nobody").returncode == 1

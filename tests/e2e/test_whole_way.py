@@ -7,7 +7,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from exporter.event.event import Challenge, Context
@@ -39,6 +38,7 @@ def test_counts_what_happens(town: Town, start: Start) -> None:
 
 def test_an_event_in_progress_is_counted_when_it_ends(town: Town, start: Start) -> None:
     """An event in progress is in no counter until it has ended or settled."""
+    town.config.write_text(town.config.read_text().replace("settle: 3s", "settle: 2m"))
     town.settle("ada")
     town.happen("ada", response="InProgress")
     event = next(iter(town.world.history(POOL, "ada", time.time())))
@@ -292,37 +292,6 @@ def test_threat_protection_off_is_told(town: Town, start: Start) -> None:
     assert exporter.samples("cognito_auth_up") == {(): 0}
 
 
-def test_reload(town: Town, start: Start) -> None:
-    """SIGHUP and POST /-/reload read the configuration anew; a bad file changes nothing and says so; counts go on."""
-    town.settle("ada", "grace")
-    town.happen("ada", 2)
-    town.configure(users="usernames: [ada]")
-    exporter = start("--web.enable-lifecycle")
-    eventually(lambda: exporter.total(EVENTS) == 2, "the first events")
-    town.happen("grace", 3)
-    good = town.config.read_text()
-    town.config.write_text("user_pools: []\nnonsense: 1\n")
-    answer = _post(exporter.url)
-    assert answer.status_code == 500
-    assert "nonsense" in answer.text
-    assert exporter.samples("cognito_auth_exporter_config_last_reload_successful") == {(): 0}
-    assert exporter.total(EVENTS) == 2
-    town.config.write_text(
-        good.replace("usernames: [ada]", "usernames: [ada, grace]").replace("name: scripted", "name: new")
-    )
-    exporter.popen.send_signal(signal.SIGHUP)
-    eventually(lambda: exporter.total(EVENTS) == 5, "grace's events")
-    assert exporter.samples("cognito_auth_exporter_config_last_reload_successful") == {(): 1}
-    assert 'user_pool="scripted"' not in exporter.get("/metrics").text
-    town.config.write_text(town.config.read_text() + "state: {path: elsewhere.db}\n")
-    answer = _post(exporter.url)
-    assert (answer.status_code, "state.path" in answer.text) == (500, True)
-
-
-def _post(url: str) -> httpx.Response:
-    return httpx.post(f"{url}/-/reload", timeout=20)
-
-
 def test_a_series_is_seen_at_zero_first(town: Town, start: Start) -> None:
     """A new series stands at 0 before it takes its value, and after a restart at once at its value."""
     town.configure(hold="3s")
@@ -358,31 +327,6 @@ def test_no_state_is_touched_that_is_not_ours(start: Start, tmp_path: Path) -> N
     assert third.popen.wait(20) == 1
     assert str(state) in third.output
     assert state.read_bytes() == b"my diary" * 100
-
-
-def test_a_reload_keeps_what_the_pool_has_told(town: Town, start: Start) -> None:
-    """Neither `up` nor the users' states nor readiness fall at a reload, though nobody may be polled again for a while."""
-    text = town.config.read_text().replace("min_interval: 1s", "min_interval: 15s")
-    town.config.write_text(text)
-    town.settle("ada")
-    exporter = start("--web.enable-lifecycle")
-    eventually(lambda: exporter.samples("cognito_auth_up") == {(): 1}, "the pool")
-    for _ in range(3):
-        assert _post(exporter.url).status_code == 200
-        assert exporter.samples("cognito_auth_up") == {(): 1}
-        assert exporter.samples("cognito_auth_exporter_users")[("state", "ok"),] == 1
-        assert exporter.get("/-/ready").status_code == 200
-
-
-def test_a_reload_forgets_no_throttling(town: Town, start: Start) -> None:
-    """The budget that throttling has cut is as small after a reload as before."""
-    town.settle("ada")
-    town.faults.inject("throttle")
-    exporter = start("--web.enable-lifecycle")
-    name = "cognito_auth_exporter_request_budget_per_second"
-    eventually(lambda: max(exporter.samples(name).values()) < 60, "the cut")
-    assert _post(exporter.url).status_code == 200
-    assert max(exporter.samples(name).values()) < 100
 
 
 def test_ends_soon_with_a_small_budget(town: Town, start: Start) -> None:
@@ -436,19 +380,3 @@ def test_a_users_file_that_is_no_file_stops_nobody(town: Town, start: Start, tmp
     town.happen("ada", 2)
     eventually(lambda: exporter.total(EVENTS) == 2, "the events of who was in the file")
     assert exporter.end() == 0
-
-
-def test_ends_in_time_during_a_reload_while_aws_hangs(town: Town, start: Start) -> None:
-    """A reload that waits for hanging requests does not add its wait to that of the stop."""
-    town.settle("ada", "grace")
-    exporter = start()
-    eventually(lambda: exporter.samples("cognito_auth_up") == {(): 1}, "the pool")
-    town.faults.inject("hang")
-    before = sum(town.simulator.requests.counts.values())
-    eventually(lambda: sum(town.simulator.requests.counts.values()) > before, "a hanging request")
-    exporter.popen.send_signal(signal.SIGHUP)
-    time.sleep(0.2)
-    began = time.monotonic()
-    assert exporter.end() == 0
-    assert time.monotonic() - began < 2 + 2  # request_timeout + 2 s
-    assert "Traceback" not in exporter.output

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.event.event import AuthEvent, Challenge, Context, Feedback, Risk
-from exporter.fetch.answer import event_page, protection_mode, user_page
+from exporter.fetch.answer import event_page, pool_description, user_page
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import EventPage, ListedUser
 
@@ -221,7 +221,13 @@ MODES: list[tuple[object, str | None]] = [
 @pytest.mark.parametrize(("pool", "mode"), MODES)
 def test_the_mode_is_read(pool: object, mode: str | None) -> None:
     """The mode comes in the API's words, and is None where the pool's description has none."""
-    assert protection_mode({"UserPool": pool}) == mode
+    assert pool_description({"UserPool": pool}).threat_protection == mode
+
+
+@pytest.mark.parametrize(("told", "users"), [(7, 7), (0, 0), (-1, None), ("7", None), (True, None), (None, None)])
+def test_the_number_of_users_is_read(told: object, users: int | None) -> None:
+    """The estimated number of users is a whole number, and None where the pool's description has none."""
+    assert pool_description({"UserPool": {"EstimatedNumberOfUsers": told}}).estimated_users == users
 
 
 # -- whatever comes --------------------------------------------------------------------------------------------------------
@@ -250,7 +256,7 @@ JUNK = st.recursive(
 READERS = [
     lambda answer: event_page(answer, NOW),
     lambda answer: user_page(answer, "NextToken", NOW),
-    protection_mode,
+    pool_description,
 ]
 
 

@@ -1,9 +1,9 @@
 """How tests select users: whole discoveries at once, and users by name where the ledger knows rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger.ledger import KnownUser, StartRule
+from exporter.ledger.ledger import DiscoveryEnd, KnownUser, StartRule
 from exporter.ledger.sqlite import SqliteLedger
 
 
@@ -11,14 +11,16 @@ def select_all(
     ledger: SqliteLedger,
     pool_id: str,
     users: Sequence[ListedUser],
-    dropped: Callable[[str], bool] = lambda _: True,
     *,
     began: float,
     start: StartRule,
+    complete: bool = True,
+    excluded: frozenset[str] = frozenset(),
 ) -> tuple[Sequence[KnownUser], Sequence[int]]:
-    """Make these the pool's users by one discovery of one batch; return who was added and who was removed."""
+    """Make these the pool's users by one discovery, of selectors never followed before; return who was added and removed."""
     added = ledger.select(pool_id, users, began=began, start=start)
-    ended = ledger.deselect(pool_id, began=began, dropped=dropped, after=0, limit=1000)
+    end = DiscoveryEnd(began, began, complete, str(began), excluded)
+    ended = ledger.deselect(pool_id, end, after=0, limit=1000)
     assert ended.after is None
     return added, ended.removed
 

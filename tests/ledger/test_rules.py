@@ -225,7 +225,7 @@ def test_selected_again_goes_on(scene: Scene) -> None:
 def test_incomplete_listing_drops_nobody(scene: Scene) -> None:
     """Where a selector could not be followed, users it may have named stay selected."""
     users = [ListedUser("bob", None)]
-    added, removed = select_all(scene.ledger, POOL, users, lambda _: False, began=BEGIN + 1, start=start_rule("now"))
+    added, removed = select_all(scene.ledger, POOL, users, complete=False, began=BEGIN + 1, start=start_rule("now"))
     assert (removed, [user.user for user in added]) == ([], [scene.row("bob")])
     assert set(scene.selected()) == {"alice", "bob"}
 
@@ -392,7 +392,7 @@ def test_created_while_a_listing_failed_starts_at_the_creation(staged: Staged) -
     """The first discovery counts as such though a selector failed: who is created after it began is no old user."""
     scene = staged()
     old = [ListedUser("alice", None)]
-    select_all(scene.ledger, POOL, old, lambda _: False, began=BEGIN + 100, start=start_rule("now"))
+    select_all(scene.ledger, POOL, old, complete=False, began=BEGIN + 100, start=start_rule("now"))
     scene.select("alice", "carol", now=1300, start="now", created=800)
     scene.poll(auth_event("c1", 801), auth_event("c2", 900), now=1400, user="carol")
     assert scene.counts() == {SIGN_IN: 2}
@@ -401,7 +401,9 @@ def test_created_while_a_listing_failed_starts_at_the_creation(staged: Staged) -
 def test_excluded_are_dropped_though_a_listing_failed(scene: Scene) -> None:
     """Whoever is excluded goes, whatever other selectors could not be followed."""
     scene.select("alice", "svc")
-    _, removed = select_all(scene.ledger, POOL, [], {"svc"}.__contains__, began=BEGIN + 5, start=start_rule("now"))
+    _, removed = select_all(
+        scene.ledger, POOL, [], began=BEGIN + 5, start=start_rule("now"), complete=False, excluded=frozenset({"svc"})
+    )
     assert removed == [scene.row("svc")]
     assert set(scene.selected()) == {"alice"}
 

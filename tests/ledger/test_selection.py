@@ -1,15 +1,20 @@
 """Selection as a stream: batches as a discovery goes on, and at its end those whom it has not found."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger.ledger import KnownUser, Poll
+from exporter.fetch.walk import Walk
+from exporter.ledger.counters import USER_EVENTS
+from exporter.ledger.ledger import DiscoveryEnd, KnownUser, Poll
 from exporter.ledger.rules import Purpose, Settings
 from exporter.ledger.sqlite import SqliteLedger
+from exporter.simulator.world import auth_event
 from exporter.users.discovery import start_rule
 from tests.ledger.selecting import row_of, selected
 
@@ -30,24 +35,35 @@ class Hall:
         self.ledger._db.close()
         self.ledger = SqliteLedger(self.path, SETTINGS, BEGIN)
 
-    def find(self, *names: str, began: float, pool: str = POOL, created: float | None = None) -> list[str]:
+    def find(
+        self, *names: str, began: float, pool: str = POOL, created: float | None = None, by_name: bool = False
+    ) -> list[str]:
         """Hand over a batch of a discovery; return the names of those who were not selected before."""
         at = None if created is None else datetime.fromtimestamp(BEGIN + created, UTC)
-        users = [ListedUser(name, at) for name in names]
+        users = [ListedUser(name, at, by_name=by_name) for name in names]
         added = self.ledger.select(pool, users, began=BEGIN + began, start=start_rule("now"))
         return [self.name(user.user) for user in added]
 
-    def end(self, began: float, pool: str = POOL, only: frozenset[str] | None = None, limit: int = 2) -> list[str]:
-        """End a discovery; return who was deselected of all, or of `only` these."""
+    def end(self, began: float, pool: str = POOL, selectors: str = "", **more: Any) -> list[str]:
+        """End a discovery, by default a complete one of selectors never followed before; return who was deselected."""
+        usual: dict[str, Any] = {"ended": BEGIN + began, "complete": True, "selectors": selectors or str(began)}
+        end = DiscoveryEnd(BEGIN + began, **(usual | more))
         removed: list[int] = []
         after: int | None = 0
         while after is not None:
-            part = self.ledger.deselect(
-                pool, began=BEGIN + began, dropped=lambda name: only is None or name in only, after=after, limit=limit
-            )
+            part = self.ledger.deselect(pool, end, after=after, limit=2)
             removed += part.removed
             after = part.after
         return [self.name(row) for row in removed]
+
+    def poll(self, name: str, at: float, *, found: bool = True) -> None:
+        """Poll a user, whose history has one sign-in, or who does not exist."""
+        row, asked_at = row_of(self.ledger, POOL, name), BEGIN + at
+        event = auth_event(datetime.fromtimestamp(BEGIN + 1, UTC), event_id=f"of {name}")
+        walk = Walk(asked_at, asked_at, BEGIN, (event,), frozenset({event.event_id}), None)
+        lookout = self.ledger.look_out(row, asked_at)
+        poll = Poll(POOL, row, asked_at, lookout.began, walk if found else None)
+        self.ledger.record([poll], oldest_walk=lookout.began, now=asked_at)
 
     def name(self, row: int) -> str:
         """Return the name of a row."""
@@ -104,6 +120,117 @@ def test_an_end_told_twice_takes_nobody_out(hall: Hall) -> None:
     assert (hall.end(0), hall.end(0), hall.selected()) == ([], [], {"a"})
 
 
+def test_who_leaves_the_pool_is_polled_once_more(hall: Hall) -> None:
+    """Whoever the same selectors no longer find stays until a poll was asked for after that, and goes with the next discovery."""
+    hall.find("a", "b", "c", began=0)
+    hall.end(0, selectors="same")
+    hall.poll("a", 5)
+    hall.find("c", began=10)
+    assert hall.end(10, ended=BEGIN + 20, selectors="same") == []
+    hall.poll("a", 19)
+    hall.poll("b", 20)
+    hall.find("c", began=30)
+    assert hall.end(30, selectors="same") == ["b"]
+    hall.poll("a", 31)
+    hall.find("c", began=40)
+    assert hall.end(40, selectors="same") == ["a"]
+
+
+def test_who_comes_back_in_time_has_not_left(hall: Hall) -> None:
+    """A user who was missing once and is found again is no longer waited for: the next absence begins anew."""
+    hall.find("a", "b", began=0)
+    hall.end(0, selectors="same")
+    hall.end(10, selectors="same")
+    hall.find("a", "b", began=20)
+    assert hall.end(20, selectors="same") == []
+    hall.poll("a", 25)
+    assert hall.end(30, selectors="same") == []
+    hall.poll("a", 35)
+    assert hall.end(40, selectors="same") == ["a"]
+
+
+def test_who_does_not_exist_leaves_at_once(hall: Hall) -> None:
+    """Whom AWS does not know any more has no history to be looked at a last time."""
+    hall.find("a", began=0)
+    hall.end(0, selectors="same")
+    hall.poll("a", 5, found=False)
+    assert hall.end(10, selectors="same") == ["a"]
+
+
+def test_other_selectors_let_go_at_once(hall: Hall) -> None:
+    """Whoever is no longer named by the configuration or its files goes at the next discovery; so does who is excluded."""
+    hall.find("a", "b", began=0)
+    hall.end(0, selectors="same")
+    assert hall.end(10, selectors="same", excluded=frozenset({"b"})) == ["b"]
+    assert hall.end(20, selectors="others") == ["a"]
+
+
+def test_who_was_only_named_goes_at_once(hall: Hall) -> None:
+    """Who was named, by a file say, and is no more, goes at once; who left a group in the same discovery stays for a poll."""
+    hall.find("a", "b", began=0)
+    hall.find("b", "c", "d", began=0, by_name=True)
+    hall.end(0, selectors="same")
+    hall.find("d", began=10, by_name=True)
+    assert hall.end(10, selectors="same") == ["c"]
+    hall.poll("a", 11)
+    hall.poll("b", 12)
+    hall.find("d", began=20, by_name=True)
+    assert hall.end(20, selectors="same") == ["a", "b"]
+    assert hall.end(30, selectors="") == ["d"]
+
+
+def test_after_a_restart_whoever_is_missing_may_have_left(hall: Hall) -> None:
+    """By what somebody was found is not known after a restart, so they stay for a poll; unless nothing lists at all."""
+    hall.find("a", began=0, by_name=True)
+    hall.find("b", began=0)
+    hall.end(0, selectors="same")
+    hall.restart()
+    assert hall.end(10, selectors="same") == []
+    hall.poll("a", 11)
+    assert hall.end(20, selectors="same") == ["a"]
+    hall.restart()
+    assert hall.end(30, selectors="") == ["b"]
+
+
+def test_a_clock_set_back_keeps_nobody_waiting(hall: Hall) -> None:
+    """Who was missed by a clock that was ahead is let go of once polled by the right one."""
+    hall.find("a", began=0)
+    hall.end(0, selectors="same")
+    assert hall.end(10, ended=BEGIN + 100_000, selectors="same") == []
+    assert hall.end(20, selectors="same") == []
+    hall.poll("a", 21)
+    assert hall.end(30, selectors="same") == ["a"]
+
+
+def test_users_who_left_are_forgotten_after_two_years(hall: Hall) -> None:
+    """Who left is kept as long as Cognito keeps events that were counted, then forgotten with all that hangs on row and name."""
+    hall.ledger.configure(replace(SETTINGS, per_user=True))
+    hall.find("a", "b", "c", began=0)
+    hall.poll("a", 50)
+    hall.poll("c", 50)
+    hall.find("c", began=100)
+    hall.end(100)
+    years = 2 * 366 * 86_400
+
+    def prune(at: float) -> int:
+        return len(hall.ledger.prune(POOL, BEGIN + at, 10).forgotten)
+
+    def left() -> set[str]:
+        return {name for (name,) in hall.ledger._db.execute("SELECT name FROM user")}
+
+    assert (prune(years), left()) == (0, {"a", "b", "c"})
+    assert (prune(years + 1), left()) == (0, {"a", "c"})
+    assert (prune(years + 50), left()) == (0, {"a", "c"})
+    assert (prune(years + 51), left()) == (1, {"c"})
+    assert (prune(10 * years), left()) == (0, {"c"})
+    for table in ("event", "country", "former_newest"):
+        assert hall.ledger._db.execute(f"SELECT count(*) FROM {table} WHERE user != 3").fetchone() == (0,)
+    for look in (lambda: None, hall.restart):
+        look()
+        series = hall.ledger.load(POOL, BEGIN).counters
+        assert {state.labels[0] for state in series if state.family == USER_EVENTS} == {"c"}
+
+
 def test_users_come_in_pages(hall: Hall) -> None:
     """Selected users are read in the order of their rows, so many at a time, each once."""
     names = [f"user{number}" for number in range(25)]
@@ -156,7 +283,7 @@ def test_the_first_word_of_a_user_sets_the_start(hall: Hall) -> None:
 
 def test_an_empty_discovery_counts_as_the_first(hall: Hall) -> None:
     """A first discovery that found nobody is one all the same: who is created after it is new."""
-    hall.end(0, only=frozenset())
+    hall.end(0, complete=False)
     hall.find("b", began=600, created=500)
     assert hall.start("b") == 500
 

@@ -12,7 +12,7 @@ from exporter.event.event import AuthEvent
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
 from exporter.ledger.counters import EVENTS
-from exporter.ledger.ledger import CommitError, Lookout, Poll, PoolState
+from exporter.ledger.ledger import CommitError, DiscoveryEnd, Lookout, Poll, PoolState
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
@@ -181,7 +181,7 @@ async def deselected(writer: Writer, began: float) -> list[int]:
     removed: list[int] = []
     after: int | None = 0
     while after is not None:
-        part = await writer.deselect(POOL, began=began, dropped=lambda _: True, after=after)
+        part = await writer.deselect(POOL, DiscoveryEnd(began, began, complete=True, selectors="others"), after=after)
         removed += part.removed
         after = part.after
     return removed

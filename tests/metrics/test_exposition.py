@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.fetch.outcome import Outcome
 from exporter.ledger import counters
-from exporter.ledger.ledger import CounterState, EventState, PoolState
+from exporter.ledger.ledger import CounterState, EventState, FailedSignIns, PoolState
 from exporter.metrics import exposition
 from exporter.metrics.collector import CommittedCollector
 from exporter.metrics.families import FAMILIES, Kind
@@ -40,6 +40,7 @@ def committed() -> PoolState:
             CounterState(6, counters.RISK_DECISIONS, ("SignIn", "High", "AccountTakeover"), 3, None, None),
             CounterState(7, counters.FEEDBACK, ("Valid", "Admin"), 1, None, None),
             CounterState(8, counters.NEW_COUNTRY_SIGN_INS, ("Côte d'Ivoire",), 1, None, None),
+            CounterState(12, counters.STOPPED_SIGN_INS, ("Mfa",), 2, None, None),
             CounterState(9, counters.USER_EVENTS, ("alice", "SignIn", "Pass", "High"), 3, NOW - 60, None),
             CounterState(10, counters.USER_EVENTS, ("alice", "SignIn", "Pass", "Low"), 3, NOW - 50, None),
             CounterState(11, counters.USER_EVENTS, ("other", "SignIn", "Pass", "Low"), 1, NOW - 70, None),
@@ -50,6 +51,14 @@ def committed() -> PoolState:
             EventState("event-2", NOW - 30, 2, 3, "SignUp", is_open=True),
             EventState("event-3", NOW - 3600, 2, 5, "ResendCode", is_open=False),
         ],
+        failing={
+            1: FailedSignIns(4, NOW - 60),
+            2: FailedSignIns(1, NOW - 86_400),
+            3: FailedSignIns(20, NOW - 86_399),
+            4: FailedSignIns(4, NOW - 60),
+            5: FailedSignIns(2, NOW - 60),
+            6: FailedSignIns(1, NOW - 60),
+        },
         lags=[1.0],
         unknown_values={"response": 2},
         folded=1,

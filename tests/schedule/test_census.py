@@ -38,10 +38,21 @@ def test_stalest_user_is_the_one_answered_longest_ago() -> None:
 
 def test_recalled_users_are_lined_up() -> None:
     """Users taken in in any order are sorted by lining them up, the one answered longest ago first."""
-    census = census_of((UserState.OK, 9.0), (UserState.NOT_FOUND, 4.0))
+    census = census_of((UserState.OK, 9.0), (UserState.FAILING, 4.0))
     for slot in sorted((A, B), key=census.answered_at):
         census.line_up(slot)
     assert (census.oldest_poll, census.newest_poll) == (4.0, 9.0)
+
+
+def test_who_does_not_exist_is_not_the_stalest() -> None:
+    """Whom AWS does not know is asked for rarely, which makes nobody stale: from the start, from a poll, until found again."""
+    census = census_of((UserState.NOT_FOUND, 1.0), (UserState.OK, 5.0))
+    assert (census.oldest_poll, census.known, len(census)) == (5.0, 1, 2)
+    census.polled(B, Outcome.USER_NOT_FOUND, 6.0)
+    assert (census.oldest_poll, census.known) == (None, 0)
+    census.polled(B, Outcome.TIMEOUT, 7.0)
+    census.polled(A, Outcome.OK, 8.0)
+    assert (census.oldest_poll, census.known) == (8.0, 2)
 
 
 def test_faults_in_a_row_are_counted() -> None:

@@ -12,8 +12,8 @@ import structlog
 
 from exporter.configuration.models import Config
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage, UserPage
-from exporter.ledger.ledger import CommitError, Deselection
+from exporter.fetch.source import Caller, EventPage, PoolDescription, UserPage
+from exporter.ledger.ledger import CommitError, Deselection, DiscoveryEnd
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
@@ -35,6 +35,7 @@ class Source:
         self.asked: Counter[str] = Counter()
         self.at_once: Counter[str] = Counter()
         self.failing = False
+        self.sent: float | None = None
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -59,9 +60,17 @@ class Source:
         """List nobody."""
         return UserPage((), None)
 
-    def threat_protection(self) -> str | None:
+    def describe(self) -> PoolDescription:
         """Tell the mode."""
-        return "AUDIT"
+        return PoolDescription("AUDIT", None)
+
+    def caller(self) -> Caller:
+        """Tell who asks."""
+        return Caller("111122223333", "arn:aws:iam::111122223333:user/test")
+
+    def sent_at(self) -> float | None:
+        """Tell what the test says."""
+        return self.sent
 
     def close(self) -> None:
         """Do nothing."""
@@ -72,14 +81,12 @@ class FailingLedger(SqliteLedger):
 
     is_to_fail = False
 
-    def deselect(
-        self, pool_id: str, *, began: float, dropped: Callable[[str], bool], after: int, limit: int
-    ) -> Deselection:
+    def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int, limit: int) -> Deselection:
         """Fail once."""
         if after and self.is_to_fail:
             self.is_to_fail = False
             raise CommitError("the test's disk")
-        return super().deselect(pool_id, began=began, dropped=dropped, after=after, limit=limit)
+        return super().deselect(pool_id, end, after=after, limit=limit)
 
 
 class Stage:
@@ -89,6 +96,7 @@ class Stage:
         self.file = folder / "users.txt"
         self.select("ada")
         self.source = Source()
+        self.ahead = 0.0
         logger = structlog.get_logger()
         self.ledger = FailingLedger(folder / "state.db", SETTINGS, time.time())
         self.writer = Writer(self.ledger, lambda _: None, time.time, logger)
@@ -96,7 +104,7 @@ class Stage:
             writer=self.writer,
             observer=Instruments(new_registry()),
             clock=WallClock(time.time, time.monotonic),
-            monotonic=time.monotonic,
+            monotonic=lambda: time.monotonic() + self.ahead,
             random=random.Random(1),
             logger=logger,
             stop=asyncio.Event(),
@@ -146,7 +154,7 @@ def test_users_come_and_go_while_they_are_polled(tmp_path: Path) -> None:
         await stage.until(lambda: stage.source.asked["ada"] == 1)
         for usernames in (("grace",), ("ada", "grace"), ("grace",), ("ada", "grace")):
             stage.select(*usernames)
-            await stage.poller.discover()
+            await stage.poller.discoverer.discover()
             assert len(stage.poller.census) == len(stage.poller.queue) == len(usernames)
         stage.source.may_answer.set()
         await stage.until(lambda: min(stage.source.asked[name] for name in ("ada", "grace")) >= 3)
@@ -163,11 +171,11 @@ def test_users_removed_while_polled_are_polled_no_more(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> None:
         await stage.until(lambda: stage.source.asked["ada"] == 1)
         stage.select("grace")
-        await stage.poller.discover()
+        await stage.poller.discoverer.discover()
         stage.source.may_answer.set()
         await stage.until(lambda: stage.source.asked["grace"] >= 2)
         stage.select("grace", "joan")
-        await stage.poller.discover()
+        await stage.poller.discoverer.discover()
         await stage.until(lambda: stage.source.asked["joan"] >= 2)
         assert (stage.source.asked["ada"], len(stage.poller.queue)) == (1, 2)
 
@@ -180,17 +188,17 @@ def test_a_disk_that_fails_at_the_end_of_a_discovery_keeps_nobody(tmp_path: Path
     stage.select("ada", *(f"user{number}" for number in range(6_000)))
 
     async def scene(stage: Stage) -> None:
-        await stage.until(stage.poller.discovered.is_set)
+        await stage.until(stage.poller.discoverer.discovered.is_set)
         stage.select("ada")
         stage.ledger.is_to_fail = True
-        failures = [await _failure(stage.poller.discover()) for _ in range(2)]
+        failures = [await _failure(stage.poller.discoverer.discover()) for _ in range(2)]
         assert [type(failure) for failure in failures] == [CommitError, type(None)]
         assert len(stage.poller.census) == len(stage.poller.queue) == 1
 
     asyncio.run(stage.play(scene))
 
 
-async def _failure(work: Awaitable[None]) -> Exception | None:
+async def _failure(work: Awaitable[object]) -> Exception | None:
     try:
         await work
     except CommitError as error:
@@ -224,3 +232,17 @@ def test_a_start_is_given_up_when_stopped(tmp_path: Path) -> None:
         return [*stage.source.asked]
 
     assert asyncio.run(scene(Stage(tmp_path))) == []
+
+
+def test_a_request_that_does_not_end_is_told_and_a_wait_for_credentials_is_not(tmp_path: Path) -> None:
+    """However long calls wait to be sent the polling is not stuck; a request that was sent and does not end is that."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.until(lambda: stage.source.asked["ada"] == 1)
+        stage.ahead = 1000.0
+        await asyncio.sleep(1.2)  # the dispatcher looks at the clock once a second
+        assert stage.engine.stuck is None
+        stage.source.sent = time.monotonic()
+        assert stage.engine.stuck == "a request to eu-west-1_Ab does not end"
+
+    asyncio.run(Stage(tmp_path).play(scene))

@@ -23,6 +23,8 @@ class Pool:
     """A source that answers listings from a table, by group or filter (None is all)."""
 
     listings: dict[str | None, Answer]
+    disabled: frozenset[str] = frozenset()
+    answers: bool = False
     asked: list[str | None] = field(default_factory=list)
 
     def users(self, which: str | None, token: str | None) -> UserPage:
@@ -32,7 +34,7 @@ class Pool:
         if isinstance(answer, FetchError):
             raise answer
         at = int(token or 0)
-        page = [ListedUser(name, CREATED) for name in answer[at]]
+        page = [ListedUser(name, CREATED, name not in self.disabled) for name in answer[at]]
         return UserPage(page, str(at + 1) if at + 1 < len(answer) else None)
 
     users_in_group = users
@@ -51,8 +53,13 @@ def followed(pool: Pool, **selectors: Any) -> tuple[Discovery, list[list[ListedU
     async def take(users: Sequence[ListedUser]) -> None:
         batches.append(list(users))
 
-    chosen = Selectors.model_construct(None, **selectors)  # unchecked: a file may have been spoiled since
-    return asyncio.run(discover(chosen, cast("EventSource", pool), request, read, take)), batches
+    tuples: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in selectors.items()
+    }
+    chosen = Selectors.model_construct(None, **tuples)  # unchecked: a file may have been spoiled since
+    return asyncio.run(
+        discover(chosen, cast("EventSource", pool), request, read, take, answers=lambda: pool.answers)
+    ), batches
 
 
 def names(batches: Sequence[Sequence[ListedUser]]) -> list[list[str]]:
@@ -123,6 +130,72 @@ def test_a_long_file_comes_in_batches(tmp_path: Path) -> None:
     _, batches = followed(Pool({}), files=[file], usernames=everybody[: BATCH + 1])
     assert [len(batch) for batch in batches] == [BATCH, 1, BATCH, BATCH, 1]
     assert list(chain.from_iterable(names(batches[2:]))) == everybody
+
+
+def test_a_group_that_is_gone_has_no_members() -> None:
+    """A group not found in a pool that answers matches nobody; in one that does not, it may be the pool that is gone."""
+    gone = FetchError(Outcome.POOL_NOT_FOUND, "no")
+    found, batches = followed(Pool({"old": gone, "admins": [["root"]]}, answers=True), groups=["old", "admins"])
+    assert (names(batches), found.unmatched, found.complete) == ([["root"]], ["groups[0]"], True)
+    found, batches = followed(Pool({"old": gone, "admins": [["root"]]}), groups=["old", "admins"])
+    assert (names(batches), found.unmatched, found.complete) == ([["root"]], [], False)
+
+
+def test_the_disabled_are_selected_only_by_their_status() -> None:
+    """Who is disabled is in no group, filter or all; a filter that asks for a status itself says whom it wants."""
+    listed = [["ada", "eve"]]
+    wanted = ' status = "Disabled"'
+    pool = Pool({"admins": listed, 'username ^= "e"': listed, wanted: [["eve"]], None: listed}, frozenset({"eve"}))
+    selectors = {"groups": ["admins"], "filters": ['username ^= "e"', wanted], "all": True}
+    assert names(followed(pool, **selectors)[1]) == [["ada"], ["ada"], ["eve"], ["ada"]]
+    nobody = followed(Pool({"admins": [["eve"]]}, frozenset({"eve"})), groups=["admins"])[0]
+    assert nobody.unmatched == ["groups[0]"]
+
+
+class Forgetful(Pool):
+    """A pool that takes no token back at some requests."""
+
+    expired: int = 0
+
+    def users(self, which: str | None, token: str | None) -> UserPage:
+        """Return a page, or refuse the token."""
+        if token == "2" and self.expired:
+            self.expired -= 1
+            raise FetchError(Outcome.INVALID_PARAMETER, "Invalid pagination token.")
+        return super().users(which, token)
+
+
+def test_an_expired_token_begins_a_listing_again() -> None:
+    """A listing whose token is refused goes on from its beginning; whoever was found is found, and it is complete at the end."""
+    pool = Forgetful({None: [["a"], ["b"], ["c"]]})
+    pool.expired = 2
+    found, batches = followed(pool, all=True)
+    assert (found.complete, names(batches)) == (True, [["a"], ["b"], ["a"], ["b"], ["a"], ["b"], ["c"]])
+    pool.expired = 3
+    found, _ = followed(pool, all=True)
+    assert [failure.outcome for failure in found.failures] == [Outcome.INVALID_PARAMETER]
+
+
+def test_a_refused_filter_is_not_asked_for_again() -> None:
+    """What is refused at the first page is the parameters, which asking again does not mend."""
+    pool = Pool({'name = "a"': FetchError(Outcome.INVALID_PARAMETER, "no")})
+    assert not followed(pool, filters=['name = "a"'])[0].complete
+    assert len(pool.asked) == 1
+
+
+def test_the_digest_follows_the_selectors_that_list(tmp_path: Path) -> None:
+    """The digest is another one where other groups, filters or all are selected, and the same whatever names and the pool say."""
+    file = tmp_path / "names.txt"
+    file.write_text("root\n")
+
+    def digest(listed: str = "ada", **more: Any) -> str:
+        return followed(Pool({None: [[listed]], "admins": [["root"]]}), files=[file], **more)[0].digest
+
+    first = digest(all=True)
+    file.write_text("root\nadmin\n")
+    assert digest("eve", all=True, exclude=["ada"], usernames=["joan"]) == first
+    assert len({first, digest(groups=["admins"]), digest(groups=["admins"], all=True), digest()}) == 4
+    assert digest(usernames=["joan"]) == ""
 
 
 def test_a_repeated_token_ends_a_listing() -> None:

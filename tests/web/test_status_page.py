@@ -102,6 +102,10 @@ class Page(HTMLParser):
                 "UTC customers ListUsers not_authorized AccessDeniedException The credentials may not do this",
             ],
         ),
+        (
+            replace(STATUS, pools=(replace(POOL, errors=(replace(DENIED, path="user_pools[1].credentials"),)),)),
+            ["AccessDeniedException user_pools[1].credentials The credentials"],
+        ),
     ],
 )
 def test_what_is_shown(status: Status, shown: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""What `check --live` and `events` do: ask AWS, within the budget, and say what came of it."""
