@@ -16,7 +16,7 @@ from statistics import fmean
 from bench.table import Goal, Row, row
 from bench.worlds import HOUR, Bursty, Steady, WakeUp, World, dead, equal, flooded, uneven
 from exporter.schedule.activity import ALARM_WEIGHT, Sighting
-from exporter.schedule.policy import Policy
+from exporter.schedule.policy import Policy, PoolQueue
 
 _MIN_INTERVAL = 15.0
 _PART = "policy"
@@ -76,7 +76,8 @@ class Simulation:
         self._step = 1 / requests
         self._policy = Policy(0.0, max_staleness)
         self._policy.capacity = requests
-        self._queue = self._policy.new_queue(_MIN_INTERVAL, alarm_weight)
+        self._queue = PoolQueue(_MIN_INTERVAL, alarm_weight)
+        self._policy.join(self._queue)
         self._asked = array("d", [0.0]) * users
         self._is_known = bytearray(users)
         self._now = 0.0

@@ -1,6 +1,5 @@
 """Who is to be polled in one pool: its selectors followed again and again, and whenever one of its files changes."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from exporter.schedule.requests import PoolRequests, Stopped, Surroundings
 from exporter.schedule.status import ErrorStatus
 from exporter.users.discovery import Discovery, discover, start_rule
 
-_RETRY = 30.0  # seconds after a discovery that was not complete, doubled while there is no complete one
+_RETRY = 30.0  # seconds after a discovery that was not complete, doubled with each one in a row
 _LOOK_AT_FILES = 2.0  # seconds; a change counts once a second look has found the same
 _LOOKS = 10  # until a file that keeps changing is read all the same
 _SHARE = 10  # a listing spreads its pages so that they take a tenth of the requests,
@@ -26,7 +25,7 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class Discoverer:
-    """Follows the selectors of one pool; `discovered` is set once all were followed to their end, `has_looked` in any case."""
+    """Follows the selectors of one pool; `has_looked` once that was done, whether all could be followed to their end or not."""
 
     def __init__(
         self,
@@ -42,7 +41,6 @@ class Discoverer:
         around: Surroundings,
     ) -> None:
         """Take the pool and its place in the configuration (`user_pools[2]`), and what it is asked by."""
-        self.discovered = asyncio.Event()
         self.has_looked = False
         self.pages = 0
         """How many requests the latest discovery took."""
@@ -106,8 +104,6 @@ class Discoverer:
         self.has_looked = True
         outcome = found.failures[0].outcome if found.failures else Outcome.OK
         self._around.observer.discovery(self._pool.name, outcome)
-        if found.complete:
-            self.discovered.set()
         return found.complete
 
     async def _take(self, users: Sequence[ListedUser], began: float) -> None:

@@ -239,12 +239,6 @@ class Policy:
         self._duty_run = 0
         self._rounds = 0.0
 
-    def new_queue(self, min_interval: float, alarm_weight: float = ALARM_WEIGHT) -> PoolQueue:
-        """Return the line of one more pool, whose users are polled every `min_interval` seconds at most."""
-        queue = PoolQueue(min_interval, alarm_weight)
-        self.join(queue)
-        return queue
-
     def join(self, queue: PoolQueue) -> None:
         """Take in the line of one more pool, in which nobody stands ready yet; those recalled are lined up after this."""
         queue.time = self.time

@@ -1,4 +1,4 @@
-"""Turns a pool's selectors into users: names and files at once, groups and filters by listing the pool."""
+"""Turns a pool's selectors into users: groups, filters and all by listing the pool, then names and files."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence

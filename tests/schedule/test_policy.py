@@ -15,13 +15,20 @@ from exporter.schedule.policy import Policy, PoolQueue
 MIN_INTERVAL = 15.0
 
 
+def joined(policy: Policy) -> PoolQueue:
+    """Return the line of one more pool of an account."""
+    queue = PoolQueue(MIN_INTERVAL)
+    policy.join(queue)
+    return queue
+
+
 class Town:
     """Users of some pools with true rates, asked by the policy at a rate of requests in simulated time."""
 
     def __init__(self, requests: float, max_staleness: float, *pools: Sequence[float]) -> None:
         self.policy = Policy(0.0, max_staleness)
         self.policy.capacity = requests
-        self.queues = [self.policy.new_queue(MIN_INTERVAL) for _ in pools]
+        self.queues = [joined(self.policy) for _ in pools]
         self.rates = dict(zip(self.queues, pools, strict=True))
         self.now = 0.0
         self.failing = 0.0
@@ -156,7 +163,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
     town = Town(2.0, 86_400.0, [1 / 60] + [0.0] * 200)
     town.run(7_200.0)
     before, policy = town.queues[0], Policy(0.0, 86_400.0)
-    after = policy.new_queue(MIN_INTERVAL)
+    after = joined(policy)
     policy.capacity = 2.0
     for slot in range(201):
         after.recall(slot, 0.0, before.activity.age(slot, town.now) + 30.0, before.activity.knowledge(slot))
@@ -171,7 +178,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
 def test_long_outage_begins_with_the_longest_waiting() -> None:
     """After a pause longer than the longest wait, who was asked longest ago is asked first, four times of five."""
     policy = Policy(1e6, 900.0)
-    queue = policy.new_queue(MIN_INTERVAL)
+    queue = joined(policy)
     for slot in range(10):
         queue.recall(slot, 1e6, 5_000.0 - slot, b"")
     policy.begin()
@@ -184,7 +191,7 @@ def test_long_outage_begins_with_the_longest_waiting() -> None:
 def test_a_failed_poll_counts_for_nothing() -> None:
     """Whoever got no answer is asked again after the back-off, not a whole longest wait later; so is who was never answered."""
     policy = Policy(0.0, 900.0)
-    queue = policy.new_queue(MIN_INTERVAL)
+    queue = joined(policy)
     policy.capacity = 10.0
     queue.add(0, 0.0)
     queue.add(1, 0.0)
@@ -208,7 +215,7 @@ def test_a_failed_poll_counts_for_nothing() -> None:
 def test_a_long_poll_is_no_fresh_one() -> None:
     """The longest wait counts from when a user was asked, however long the poll took, and hides nobody behind it."""
     policy = Policy(0.0, 900.0)
-    queue = policy.new_queue(MIN_INTERVAL)
+    queue = joined(policy)
     for slot in range(2):
         queue.recall(slot, 0.0, 100.0, b"")
         queue.line_up(slot, 0.0)
@@ -224,7 +231,7 @@ def test_a_long_poll_is_no_fresh_one() -> None:
 def test_who_is_wanted_again_during_a_poll_keeps_the_slot() -> None:
     """A user removed and selected again while being polled is in line once, when the poll has ended."""
     policy = Policy(0.0, 900.0)
-    queue = policy.new_queue(MIN_INTERVAL)
+    queue = joined(policy)
     queue.add(0, 0.0)
     policy.choose(0.0, [queue])
     assert queue.remove(0) is False
@@ -240,7 +247,7 @@ class Line(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.policy = Policy(0.0, 60.0)
-        self.queue = self.policy.new_queue(MIN_INTERVAL)
+        self.queue = joined(self.policy)
         self.now = 0.0
         self.free = list(range(6))
         self.not_before: dict[int, float] = {}
