@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bench.table import Row, markdown
 
-PARTS = ("policy", "weight", "end_to_end", "scale")
+PARTS = ("policy", "weight", "end_to_end", "scrape", "scale")
 """Modules of this package with `rows(quick: bool) -> Iterable[Row]`, in the order of the table."""
 
 

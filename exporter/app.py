@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from structlog.typing import FilteringBoundLogger
 
 from exporter import __version__
+from exporter.configuration.changes import changed_keys
+from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Config
 from exporter.event.line import EventLine
 from exporter.event_log import sink
@@ -24,8 +26,8 @@ from exporter.ledger.ledger import PoolState
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
-from exporter.metrics import exposition
-from exporter.metrics.collector import CommittedCollector
+from exporter.metrics.committed import Committed
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
 from exporter.schedule.accounts import Accounts
@@ -33,26 +35,36 @@ from exporter.schedule.budget import Budget
 from exporter.schedule.clock import WallClock
 from exporter.schedule.engine import Engine
 from exporter.schedule.requests import Surroundings
-from exporter.schedule.status import Status
+from exporter.schedule.status import PoolStatus, Recent, Status, by_dimension
+from exporter.systemd import ServiceManager
 from exporter.web.app import ReloadError, create_app
+from exporter.web.guard import Guard
 from exporter.web.negotiation import ExpositionFormat
+from exporter.web.passwords import Passwords
 from exporter.web.server import WebServer
+from exporter.web.web_files import WebConfigFiles
 
 SourcesFor = Callable[[RequestObserver], SourceFactory]
 
-_FORMATS = {ExpositionFormat.TEXT: exposition.text, ExpositionFormat.OPENMETRICS: exposition.openmetrics}
+_FORMATS = {ExpositionFormat.TEXT: Exposition.text, ExpositionFormat.OPENMETRICS: Exposition.openmetrics}
 _LEDGER_STUCK = 120.0  # seconds in one transaction
 _PATIENCE_WITH_RELOAD = 1.0  # seconds, once the engine has ended that it waits for
 
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """The flags of the web side."""
+    """The flags of the web side; `files` are those of the web configuration, None without one."""
 
     sockets: Sequence[socket.socket]
     telemetry_path: str
     enable_lifecycle: bool
     max_requests: int
+    files: WebConfigFiles | None = None
+
+    @property
+    def scheme(self) -> str:
+        """What is spoken on the sockets."""
+        return "http" if self.files is None or self.files.last_good.tls is None else "https"
 
 
 class Exporter:
@@ -73,8 +85,7 @@ class Exporter:
         self._logger = logger
         self._web = web
         self._started = time.time()
-        self._registry = exposition.new_registry()
-        self._instruments = Instruments(self._registry)
+        self._instruments = Instruments()
         self._instruments.built(
             __version__, os.environ.get("COGNITO_AUTH_EXPORTER_REVISION", ""), platform.python_version()
         )
@@ -97,15 +108,8 @@ class Exporter:
         self._reader = ThreadPoolExecutor(1, "configuration")
         self._reloads: set[asyncio.Future[None]] = set()
         self._reload_error: str | None = None
-        self._registry.register(
-            CommittedCollector(
-                self._views_by_name,
-                self.status,
-                clock=time.time,
-                with_country=lambda: self._config.metrics.country != "none",
-                with_users=lambda: self._config.metrics.per_user != "none",
-            )
-        )
+        committed = Committed(self._views_by_name, self.status, time.time)
+        self._exposition = Exposition(self._instruments.sections, committed.sections)
 
     def stop(self) -> None:
         """Have `run` finish what is under way, and return."""
@@ -123,9 +127,7 @@ class Exporter:
             serving = asyncio.create_task(server.serve(list(self._web.sockets)))
             writing = asyncio.create_task(self._writer.run())
             await self._begin()
-        if not self._stop.is_set():
-            where = ", ".join(_address(each) for each in self._web.sockets)
-            self._logger.info("started", version=__version__, listening=where, user_pools=len(self._config.user_pools))
+        living = asyncio.create_task(self._live())
         ended = {asyncio.create_task(self._stop.wait()), serving, writing}
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         self._logger.info("stopping")
@@ -139,7 +141,20 @@ class Exporter:
         server.stop()
         await serving
         await self._writer.finish()
+        living.cancel()
         self._logger.info("stopped")
+
+    async def _live(self) -> None:
+        """Say that the start is done; after that give systemd's watchdog signs of life, as long as the polling is not stuck."""
+        where = ", ".join(_address(each) for each in self._web.sockets)
+        if not self._stop.is_set():
+            pools = len(self._config.user_pools)
+            self._logger.info(
+                "started", version=__version__, listening=where, scheme=self._web.scheme, user_pools=pools
+            )
+        with contextlib.closing(ServiceManager(self._logger)) as manager:
+            manager.ready(f"listening on {where}")
+            await manager.show_life(self.stuck)
 
     async def _begin(self) -> None:
         """Start the engine, unless the exporter is stopped meanwhile: a million users take a while."""
@@ -169,7 +184,8 @@ class Exporter:
         pool_ids = [pool.id for pool in config.user_pools]
         states = await self._writer.load(pool_ids, ledger_settings(config), self._line(config))
         # from here to the swap nothing may wait: a commit would be published to views that are about to go
-        views = {pool_id: PoolView(self._presentation(config)) for pool_id in states}
+        names = {pool.id: pool.name for pool in config.user_pools}
+        views = {pool_id: PoolView(names[pool_id], self._presentation(config)) for pool_id in states}
         for pool_id, view in views.items():
             view.update(states[pool_id], time.time())
         for pool in config.user_pools:
@@ -247,10 +263,11 @@ class Exporter:
                 config = await asyncio.get_running_loop().run_in_executor(self._reader, self._read_config)
                 self._refuse_what_cannot_change(config)
                 await self._check_event_log(config)
+                await self._reload_web_config()
                 await self._show(config)
             except Exception as error:
                 self._instruments.reloaded(None)
-                self._reload_error = str(error)
+                self._reload_error = error.place if isinstance(error, ConfigError) else str(error)
                 self._logger.error("the configuration was not reloaded; the one before stays", error=str(error))
                 raise ReloadError(str(error)) from error
             await self._event_log.follow(config.event_log.path)
@@ -258,7 +275,12 @@ class Exporter:
             self._hide_pools_left(before)
             self._instruments.reloaded(time.time())
             self._reload_error = None
-            self._logger.info("the configuration was reloaded")
+            changed = ", ".join(changed_keys(before, config)) or "nothing"
+            self._logger.info("the configuration was reloaded", changed=changed)
+
+    async def _reload_web_config(self) -> None:
+        if self._web.files is not None:
+            await self._web.files.reload()
 
     async def _poll_by(self, config: Config) -> None:
         """Put an engine for this configuration in the place of the one before, once that has ended."""
@@ -314,10 +336,25 @@ class Exporter:
             pools=pools,
             budgets=self._engine.budgets(),
             max_staleness=self._config.polling.max_staleness,
+            recent_window=self._config.metrics.recent_window,
             ready=self.ready(),
             stuck=self.stuck(),
             reload_error=self._reload_error,
         )
+
+    def status_with_recent(self) -> Status:
+        """Return the same with the recent events by dimension, which takes time in proportion to their label sets."""
+        status = self.status()
+        return replace(
+            status, pools=tuple(replace(pool, recent=self._recent(pool, status.now)) for pool in status.pools)
+        )
+
+    def _recent(self, pool: PoolStatus, now: float) -> Recent | None:
+        view = self._views.get(pool.pool_id)
+        if view is None or pool.newest_poll is None:
+            return None
+        view.expire(now)
+        return by_dimension(view.recent_events(), with_country=self._config.metrics.country != "none")
 
     def _in_progress(self, pool_id: str) -> int:
         view = self._views.get(pool_id)
@@ -336,15 +373,20 @@ class Exporter:
 
     def _new_server(self) -> WebServer:
         app = create_app(
-            expose=lambda wanted: _FORMATS[wanted](self._registry),
-            status=self.status,
+            expose=lambda wanted, names: _FORMATS[wanted](self._exposition, names),
+            status=self.status_with_recent,
             stuck=self.stuck,
             ready=self.ready,
             reload=self.reload if self._web.enable_lifecycle else None,
             telemetry_path=self._web.telemetry_path,
             max_requests=self._web.max_requests,
         )
-        return WebServer(app)
+        files = self._web.files
+        if files is None:
+            return WebServer(app)
+        return WebServer(
+            Guard(app, files, Passwords()), security=files.security if self._web.scheme == "https" else None
+        )
 
 
 def _address(listening: socket.socket) -> str:

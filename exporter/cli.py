@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -22,7 +23,7 @@ from exporter.commands.live_check import LiveCheck
 from exporter.commands.outputs import OUTPUTS
 from exporter.commands.requests import Requests, Time
 from exporter.commands.terminal import harmless
-from exporter.configuration.errors import ConfigError
+from exporter.configuration.errors import ConfigError, Problem
 from exporter.configuration.load import load
 from exporter.configuration.models import Config, UserPool
 from exporter.demo import Demonstration
@@ -31,7 +32,10 @@ from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.sources import SourceFactory, cognito_sources
 from exporter.ledger.ledger import LedgerError
 from exporter.ledger.sqlite import SqliteLedger
+from exporter.systemd import passed_sockets
 from exporter.web.server import ListenError, bind, parse_listen_address
+from exporter.web.web_config import load_web_config
+from exporter.web.web_files import WebConfigFiles
 
 OK, FAILED, WRONG_CALL = 0, 1, 2
 """Exit statuses: done; could not do it, or `check` found mistakes; the call or the configuration is wrong."""
@@ -77,13 +81,32 @@ def _export(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     try:
-        config = load(options.config_file)
+        config = _load_both(options.config_file, options.web_config_file)
     except ConfigError as error:
         return _fail(error, FAILED)
     if options.live:
         return FAILED if LiveCheck(config, _unobserved(), _say, Time()).run() else OK
-    _say(f"{options.config_file}: good; user pools: {', '.join(pool.name for pool in config.user_pools)}")
+    files = filter(None, (options.config_file, options.web_config_file))
+    _say(f"{', '.join(map(str, files))}: good; user pools: {', '.join(pool.name for pool in config.user_pools)}")
     return OK
+
+
+def _load_both(file: Path, web_file: Path | None) -> Config:
+    """Return the configuration. Raises `ConfigError` with every mistake in it and in the web configuration."""
+    problems: list[Problem] = []
+    if web_file is not None:
+        try:
+            for warning in load_web_config(web_file).warnings:
+                _print(f"{web_file}: {warning}", sys.stderr)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        config = load(file)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *problems]) from error
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def _unobserved() -> SourceFactory:
@@ -131,12 +154,12 @@ def _demonstrate(options: argparse.Namespace) -> int:
         return _fail(error, FAILED)
 
 
-def _greet(options: argparse.Namespace, sockets: Sequence[socket.socket]) -> None:
-    host, port = sockets[0].getsockname()[:2]
+def _greet(options: argparse.Namespace, web: WebOptions) -> None:
+    host, port = web.sockets[0].getsockname()[:2]
     where = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
     _say(f"simulated users: {options.users}; end with Ctrl-C")
-    _say(f"status page: http://{where}:{port}/")
-    _say(f"metrics:     http://{where}:{port}{options.telemetry_path}")
+    _say(f"status page: {web.scheme}://{where}:{port}/")
+    _say(f"metrics:     {web.scheme}://{where}:{port}{options.telemetry_path}")
 
 
 def _serve(
@@ -144,24 +167,33 @@ def _serve(
     config: Config,
     read_config: Callable[[], Config],
     sources: SourcesFor,
-    greet: Callable[[argparse.Namespace, Sequence[socket.socket]], None] = lambda *_: None,
+    greet: Callable[[argparse.Namespace, WebOptions], None] = lambda *_: None,
 ) -> int:
     """Open what can fail, each with a plain message, then run to the end; `greet` is called once all is open."""
     logs.configure(options.log_level, options.log_format, sys.stderr)
+    logger = structlog.get_logger()
     try:
-        sockets = bind(options.listen or [parse_listen_address(flags.DEFAULT_LISTEN)])
+        files = options.web_config_file and WebConfigFiles(options.web_config_file, logger)
+    except ConfigError as error:
+        return _fail(error, WRONG_CALL)
+    try:
+        sockets = _sockets(options)
         ledger = SqliteLedger(config.state.path, ledger_settings(config), time.time())
         sink.check(config.event_log.path)
     except (ListenError, LedgerError, sink.SinkError) as error:
         return _fail(error, FAILED)
-    greet(options, sockets)
-    web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests)
-    exporter = Exporter(
-        config, ledger, read_config=read_config, sources=sources, web=web, logger=structlog.get_logger()
-    )
+    web = WebOptions(sockets, options.telemetry_path, options.enable_lifecycle, options.max_requests, files)
+    greet(options, web)
+    exporter = Exporter(config, ledger, read_config=read_config, sources=sources, web=web, logger=logger)
     _tame_garbage_collector()
     asyncio.run(exporter.run())
     return OK
+
+
+def _sockets(options: argparse.Namespace) -> list[socket.socket]:
+    if options.systemd_socket:
+        return passed_sockets(os.environ)
+    return bind(options.listen or [parse_listen_address(flags.DEFAULT_LISTEN)])
 
 
 def _tame_garbage_collector() -> None:

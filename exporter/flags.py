@@ -42,6 +42,13 @@ def _add_config_flag(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_web_config_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--web.config.file", dest="web_config_file", type=lambda text: Path(text) if text else None, metavar="FILE",
+        help="TLS, client certificates, passwords and headers: the web configuration file of Prometheus exporters",
+    )  # fmt: skip
+
+
 def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     web = parser.add_argument_group("web")
     web.add_argument(
@@ -49,13 +56,14 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
         help=f"where to listen; may be given more than once, IPv6 in brackets (default: {DEFAULT_LISTEN})",
     )  # fmt: skip
     web.add_argument(
+        "--web.systemd-socket", dest="systemd_socket", action="store_true",
+        help="listen on the sockets that systemd passes, in place of --web.listen-address",
+    )  # fmt: skip
+    web.add_argument(
         "--web.telemetry-path", dest="telemetry_path", type=_telemetry_path, default="/metrics", metavar="PATH",
         help="the path of the metrics (default: %(default)s)",
     )  # fmt: skip
-    web.add_argument(
-        "--web.config.file", dest="web_config_file", type=_web_config_file, metavar="FILE",
-        help="TLS and passwords; not available in this version, and refused",
-    )  # fmt: skip
+    _add_web_config_flag(web)
     web.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="take POST and PUT on /-/reload"
     )
@@ -86,12 +94,6 @@ def _telemetry_path(text: str) -> str:
         return check_telemetry_path(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _web_config_file(_text: str) -> Path:
-    raise argparse.ArgumentTypeError(
-        "not available in this version; listen on 127.0.0.1 and put a proxy in front that does TLS and passwords"
-    )
 
 
 def _count(text: str) -> int:
@@ -142,6 +144,7 @@ def exporter_parser() -> argparse.ArgumentParser:
 def check_parser() -> argparse.ArgumentParser:
     parser = _parser("check", "Find every mistake in the configuration: exit status 0 if there is none, 1 if there is.")
     _add_config_flag(parser)
+    _add_web_config_flag(parser)
     parser.add_argument(
         "--live",
         action="store_true",

@@ -18,7 +18,9 @@ THROUGHPUT = (
     *("polls a second, exporter", "CPU per poll, exporter", "polls a second, bare", "CPU per poll, bare"),
     "share of a core that the server took",
 )
-FIGURES = {
+RENDERED = ("time, exporter/generate_latest", "time, exporter", "time, generate_latest")
+SCRAPED = ("longest scrape/idle scrape", "scrape/idle scrape", "longest scrape", "polls a second")
+FIGURES: dict[tuple[str, str], tuple[str, ...]] = {
     ("end_to_end", "sleepers"): THROUGHPUT,
     ("end_to_end", "readers"): THROUGHPUT,
     ("end_to_end", "ingest"): (
@@ -29,6 +31,11 @@ FIGURES = {
         *("mean delay once shown, exporter/round robin", "mean delay, exporter", "mean delay, round robin"),
         "events counted",
     ),
+    ("scrape", "1,000 series, all are new"): ("time, exporter",),
+    **{("scrape", f"1,000 series, {what} changed"): RENDERED for what in ("nothing has", "a tenth has", "all has")},
+    ("scrape", "1,000 series, polls as fast as it goes"): SCRAPED,
+    ("scrape", "1,000 series, polls at AWS's default quota"): SCRAPED,
+    ("scrape", "1,000 series, nobody is polled"): ("scrape",),
     ("scale", "1,000 users"): (
         *(
             "memory per user",

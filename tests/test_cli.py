@@ -67,7 +67,7 @@ def test_installed_command_is_the_same(tmp_path: Path) -> None:
         (["--web.listen-address", "[::1"], "is no listen address"),
         (["--web.telemetry-path=metrics"], '"metrics" cannot be the telemetry path'),
         (["--web.max-requests=-1"], '"-1" is not a number of requests'),
-        (["--web.config.file=web.yml"], "not available in this version"),
+        (["demo", "--web.config.file=web.yml"], "web.yml: cannot be read: No such file or directory"),
         (["--config.file=absent.yaml"], "absent.yaml: cannot be read: No such file or directory"),
         ([], "config.yaml: cannot be read: No such file or directory"),
         (["demo", "--users=0"], "--users"),

@@ -24,9 +24,12 @@ PAGES = [
     "docs/design.md",
     "docs/event-log.md",
     "docs/performance.md",
+    "docs/serving.md",
     "docs/users.md",
     "docs/signals.md",
     "docs/privacy.md",
+    "docs/status.md",
+    "docs/web-configuration.md",
 ]
 README = (ROOT / "README.md").read_text()
 
@@ -121,7 +124,10 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "ledger/",
     "prometheus_client": "metrics/",
     "starlette": "web/",
+    "systemd_watchdog": "systemd.py",
     "uvicorn": "web/",
+    "bcrypt": "web/bcrypt_hash.py",
+    "ssl": "web/",
 }
 
 

@@ -1,9 +1,10 @@
 """A YAML document and the position of each of its nodes, so that a mistake can be shown where it stands."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -17,6 +18,7 @@ Position = tuple[int, int]
 """Line and column, both from 1."""
 
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogates: no encoding has them
+_MERGE = "tag:yaml.org,2002:merge"
 _MOST_NODES = 1_000_000  # a few aliases of aliases can make a small file grow beyond any memory
 
 
@@ -39,6 +41,16 @@ class Document:
         return self.values.get(path, (1, 1))
 
 
+class Loader(Protocol):
+    """What PyYAML's loaders do: make a tree of nodes of a text, and values of the nodes."""
+
+    def get_single_node(self) -> yaml.Node | None: ...
+
+    def construct_document(self, node: yaml.Node, /) -> Any: ...
+
+    def dispose(self) -> None: ...
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe subset; what looks like a time stays text, as durations and RFC 3339 times are read by the models."""
 
@@ -48,11 +60,14 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def read_document(file: Path) -> Document:
-    """Read a YAML file. Raises `ConfigError`: it cannot be read, or it is no YAML that could be used."""
-    text = read_text(file, "name another with --config.file")
+def read_document(file: Path, hint: str, loader: Callable[[str], Loader] = _Loader, limit: int = -1) -> Document:
+    """Read a YAML file of `limit` bytes at most.
+
+    Raises `ConfigError`: it cannot be read (`hint` says how to mend that), or it is no YAML that could be used.
+    """
+    text = read_text(file, hint, limit)
     try:
-        return _parse(file, text)
+        return _parse(file, text, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = () if mark is None else (mark.line + 1, mark.column + 1)
@@ -66,8 +81,8 @@ def read_document(file: Path) -> Document:
         raise ConfigError([Problem(file, f"not usable YAML: {error}")]) from error
 
 
-def _parse(file: Path, text: str) -> Document:
-    loader = _Loader(text)
+def _parse(file: Path, text: str, load: Callable[[str], Loader]) -> Document:
+    loader = load(text)
     try:
         node = loader.get_single_node()
         document = Document(None)
@@ -105,6 +120,8 @@ def _mark_mapping(
     for key, value in node.value:
         below = (*path, str(key.value))
         line, column = key.start_mark.line + 1, key.start_mark.column + 1
+        if below in document.keys and key.tag == _MERGE:  # a mapping may be merged with several others
+            below = (*path, f"<< in column {column} of line {line}")
         if below in document.keys:
             text = f"this key stands in line {document.keys[below][0]} already"
             document.problems.append(Problem(file, text, line, column, path_text(below)))

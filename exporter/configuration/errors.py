@@ -15,9 +15,13 @@ class Problem:
     column: int | None = None
     path: str = ""
 
+    @property
+    def place(self) -> str:
+        """File, line and column."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return ": ".join(part for part in (place, self.path, self.text) if part)
+        return ": ".join(part for part in (self.place, self.path, self.text) if part)
 
 
 class ConfigError(Exception):
@@ -26,3 +30,8 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+    @property
+    def place(self) -> str:
+        """Where the first mistake stands and how many there are, without a word of what stands there."""
+        return f"{self.problems[0].place}: mistakes: {len(self.problems)}; the log and the command `check` tell of them"

@@ -10,9 +10,9 @@ from exporter.configuration.errors import ConfigError, Problem
 _ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, by surrogateescape (PEP 383)
 
 
-def read_text(file: Path, hint: str) -> str:
-    """Return the text of a regular file in UTF-8. Raises `ConfigError`; `hint` says how to mend it."""
-    content = read_content(file, hint)
+def read_text(file: Path, hint: str, limit: int = -1) -> str:
+    """Return the text of a regular file in UTF-8. Raises `ConfigError`; `hint` says how to mend it, `limit` is in bytes."""
+    content = read_content(file, hint) if limit < 0 else read_bounded(file, hint, limit)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -23,6 +23,14 @@ def read_content(file: Path, hint: str, limit: int = -1) -> bytes:
     """Return what is in a regular file, `limit` bytes at most unless that is negative. Raises as `read_text`."""
     with _errors_of(file, hint), file.open("rb") as content:
         return content.read(limit)
+
+
+def read_bounded(file: Path, hint: str, limit: int) -> bytes:
+    """Return what is in a regular file. Raises as `read_text`, and where it is larger than `limit` bytes."""
+    content = read_content(file, hint, limit + 1)
+    if len(content) > limit:
+        raise ConfigError([Problem(file, f"larger than {limit} bytes; {hint}")])
+    return content
 
 
 def read_lines(file: Path, hint: str) -> Iterator[tuple[int, str]]:

@@ -17,6 +17,15 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+_UNITS = frozenset({"seconds", "bytes"})
+
+
+def unit_of(name: str) -> str:
+    """Return the unit in which a family's name ends, `_total` aside; empty where there is none."""
+    last = name.removesuffix("_total").rpartition("_")[2]
+    return last if last in _UNITS else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One metric family. `counts` names the ledger's counter behind it; `buckets` are upper bounds in seconds."""
@@ -27,6 +36,18 @@ class Family:
     labels: tuple[str, ...] = ()
     counts: str | None = None
     buckets: tuple[float, ...] = field(default=())
+
+    @property
+    def unit(self) -> str:
+        """What `# UNIT` says, empty where the name ends in none."""
+        return unit_of(self.name)
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """The names of the samples of a histogram; of other families there is one, the family's own."""
+        if self.kind is not Kind.HISTOGRAM:
+            return ()
+        return tuple(f"{self.name}_{part}" for part in ("bucket", "count", "sum"))
 
 
 _POOL = ("user_pool",)
@@ -198,8 +219,13 @@ COUNTED = (
 )  # fmt: skip
 """Families of the ledger's counters."""
 
+COMMITTED = (
+    *COUNTED, RECENT_EVENTS, RECENT_USERS, LAST_EVENT, IN_PROGRESS, FAILING_USERS, USER_LAST_EVENT,
+)  # fmt: skip
+"""Families of what is committed."""
+
 FAMILIES = (
-    *COUNTED, RECENT_EVENTS, RECENT_USERS, LAST_EVENT, IN_PROGRESS, FAILING_USERS, USER_LAST_EVENT, UP, POOL_INFO,
+    *COMMITTED, UP, POOL_INFO,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, DISCOVERIES,
     TRUNCATED_POLLS, USERS,
     NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES,

@@ -1,90 +1,91 @@
 """What the exporter counts of itself; these start anew with the process."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
+from collections.abc import Iterator
 
 from exporter.fetch.outcome import Outcome
 from exporter.ledger.ledger import PoolState
 from exporter.metrics import families
-from exporter.metrics.families import Family
-from exporter.metrics.lags import LagHistogram
+from exporter.metrics.exposition import Section
+from exporter.metrics.histogram import Histogram
+from exporter.metrics.series import Series
 from exporter.schedule.observer import RequestPurpose
-
-
-def _counter(family: Family, registry: CollectorRegistry) -> Counter:
-    return Counter(family.name, family.help, family.labels, registry=registry)
-
-
-def _gauge(family: Family, registry: CollectorRegistry) -> Gauge:
-    return Gauge(family.name, family.help, family.labels, registry=registry)
-
-
-def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
-    return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
 
 
 class Instruments:
     """The exporter's own counters, gauges and histograms; `schedule.observer.Observer` among other things."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = _counter(families.API_REQUESTS, registry)
-        self._durations = _histogram(families.API_DURATION, registry)
-        self._spent = _counter(families.SPENT_REQUESTS, registry)
-        self._polls = _counter(families.POLLS, registry)
-        self._discoveries = _counter(families.DISCOVERIES, registry)
-        self._truncated = _counter(families.TRUNCATED_POLLS, registry)
-        self._lags = LagHistogram(families.EVENT_LAG)
-        registry.register(self._lags)
-        self._unknown = _counter(families.UNKNOWN_VALUES, registry)
-        self._folded = _counter(families.FOLDED_SERIES, registry)
-        self._event_log_lines = _counter(families.EVENT_LOG_LINES, registry)
-        self._event_log_failures = _counter(families.EVENT_LOG_FAILURES, registry)
-        self._event_log_pending = _gauge(families.EVENT_LOG_PENDING, registry)
-        self._reload_successful = _gauge(families.RELOAD_SUCCESSFUL, registry)
-        self._reload_timestamp = _gauge(families.RELOAD_TIMESTAMP, registry)
-        self._build = _gauge(families.BUILD_INFO, registry)
+    def __init__(self) -> None:
+        self._requests = Series(families.API_REQUESTS)
+        self._durations = Histogram(families.API_DURATION)
+        self._spent = Series(families.SPENT_REQUESTS)
+        self._polls = Series(families.POLLS)
+        self._discoveries = Series(families.DISCOVERIES)
+        self._truncated = Series(families.TRUNCATED_POLLS)
+        self._lags = Histogram(families.EVENT_LAG)
+        self._unknown = Series(families.UNKNOWN_VALUES)
+        self._folded = Series(families.FOLDED_SERIES)
+        self._event_log_lines = Series(families.EVENT_LOG_LINES)
+        self._event_log_failures = Series(families.EVENT_LOG_FAILURES)
+        self._event_log_pending = Series(families.EVENT_LOG_PENDING)
+        self._reload_successful = Series(families.RELOAD_SUCCESSFUL)
+        self._reload_timestamp = Series(families.RELOAD_TIMESTAMP)
+        self._build = Series(families.BUILD_INFO)
+        self._of_pools = (
+            self._requests, self._spent, self._polls, self._discoveries, self._truncated, self._lags, self._folded,
+        )  # fmt: skip
+        self._of_process = (
+            self._event_log_lines, self._event_log_failures, self._event_log_pending, self._reload_successful,
+            self._reload_timestamp,
+        )  # fmt: skip
+        for series in self._of_process:
+            series.set((), 0.0)
+
+    def sections(self) -> Iterator[Section]:
+        """Yield every family with its series."""
+        for series in (*self._of_pools, self._durations, self._unknown, *self._of_process, self._build):
+            yield series.family, [series]
 
     def built(self, version: str, revision: str, python: str) -> None:
         """Tell what is running."""
-        self._build.labels(version, revision, python).set(1)
+        self._build.set((version, revision, python), 1.0)
 
     def reloaded(self, at: float | None) -> None:
         """Tell when (epoch seconds) the configuration was read, None where that failed."""
-        self._reload_successful.set(at is not None)
+        self._reload_successful.set((), at is not None)
         if at is not None:
-            self._reload_timestamp.set(at)
+            self._reload_timestamp.set((), at)
 
     def request(self, user_pool: str, operation: str, outcome: Outcome, seconds: float) -> None:
         """Note that an HTTP attempt has ended."""
-        self._requests.labels(user_pool, operation, outcome.value).inc()
-        self._durations.labels(operation).observe(seconds)
+        self._requests.inc((user_pool, operation, outcome.value))
+        self._durations.observe((operation,), [seconds])
 
     def spent(self, user_pool: str, purpose: RequestPurpose) -> None:
         """Note what a request of the budget is spent on."""
-        self._spent.labels(user_pool, purpose.value).inc()
+        self._spent.inc((user_pool, purpose.value))
 
     def poll(self, user_pool: str, outcome: Outcome) -> None:
         """Note that a poll of one user has ended."""
-        self._polls.labels(user_pool, outcome.value).inc()
+        self._polls.inc((user_pool, outcome.value))
 
     def discovery(self, user_pool: str, outcome: Outcome) -> None:
         """Note that a pool's selectors were followed."""
-        self._discoveries.labels(user_pool, outcome.value).inc()
+        self._discoveries.inc((user_pool, outcome.value))
 
     def truncated_poll(self, user_pool: str) -> None:
         """Note that a history went deeper than `max_pages`."""
-        self._truncated.labels(user_pool).inc()
+        self._truncated.inc((user_pool,))
 
     def committed(self, user_pool: str, change: PoolState) -> None:
         """Take in what a commit changed in a pool."""
-        self._lags.observe(user_pool, change.lags)
-        self._folded.labels(user_pool).inc(change.folded)
+        self._lags.observe((user_pool,), change.lags)
+        self._folded.inc((user_pool,), change.folded)
         for field, count in change.unknown_values.items():
-            self._unknown.labels(field).inc(count)
+            self._unknown.inc((field,), count)
 
     def event_log_lines(self, number: int) -> None:
         """Note that so many lines were written."""
-        self._event_log_lines.inc(number)
+        self._event_log_lines.inc(amount=number)
 
     def event_log_failed(self) -> None:
         """Note that lines could not be written, or that nobody took them in time."""
@@ -92,24 +93,20 @@ class Instruments:
 
     def event_log_pending(self, number: int) -> None:
         """Note how many lines are committed and not known to be written."""
-        self._event_log_pending.set(number)
+        self._event_log_pending.set((), number)
 
     def show_pool(self, user_pool: str) -> None:
         """Show a pool's series from the start."""
-        self._lags.show(user_pool)
-        for instrument in (self._truncated, self._folded):
-            instrument.labels(user_pool)
+        self._lags.observe((user_pool,), ())
+        for series in (self._truncated, self._folded):
+            series.inc((user_pool,), 0.0)
         for outcome in Outcome:
-            self._polls.labels(user_pool, outcome.value)
-            self._discoveries.labels(user_pool, outcome.value)
+            self._polls.inc((user_pool, outcome.value), 0.0)
+            self._discoveries.inc((user_pool, outcome.value), 0.0)
         for purpose in RequestPurpose:
-            self._spent.labels(user_pool, purpose.value)
+            self._spent.inc((user_pool, purpose.value), 0.0)
 
     def hide_pool(self, user_pool: str) -> None:
         """Take a pool's series away: it has left the configuration."""
-        self._lags.hide(user_pool)
-        instruments: tuple[MetricWrapperBase, ...] = (
-            self._requests, self._spent, self._polls, self._discoveries, self._truncated, self._folded,
-        )  # fmt: skip
-        for instrument in instruments:
-            instrument.remove_by_labels({"user_pool": user_pool})
+        for series in self._of_pools:
+            series.remove_pool(user_pool)

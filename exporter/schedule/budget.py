@@ -1,6 +1,7 @@
 """The request budget of one AWS account in one Region: a token bucket whose rate gives way to throttling."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 _LEAST_SHARE = 1 / 20  # of the budget, however much AWS throttles
@@ -19,6 +20,8 @@ _CUT_PAUSE = 0.5  # seconds: throttled answers that come closer together are one
 _LISTING_SHARE = 0.5
 _LISTINGS = 10.0  # a second; the quota UserList is 30, and fixed
 _BURST = 0.2  # seconds' worth of requests that may be saved up, to make good for late wake-ups
+_SLOT = 5.0  # seconds that spent requests are counted together
+_SLOTS = 12  # and what is being filled
 
 
 class TokenBucket:
@@ -89,6 +92,32 @@ class TokenBucket:
         self._at = now
 
 
+class SpendingMeter:
+    """How many requests a second were spent in the last minute; times in seconds of a monotonic clock."""
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._slot = now // _SLOT
+        self._spent = deque([0], maxlen=_SLOTS + 1)
+
+    def spend(self, now: float, requests: int) -> None:
+        """Count requests; those that were given back are negative."""
+        self._turn_to(now)
+        self._spent[-1] += requests
+
+    def rate(self, now: float) -> float | None:
+        """Return requests a second, None where a slot's time has not passed yet."""
+        self._turn_to(now)
+        seconds = min(now - self._began, _SLOTS * _SLOT + now % _SLOT)
+        return max(0.0, sum(self._spent) / seconds) if seconds >= _SLOT else None
+
+    def _turn_to(self, now: float) -> None:
+        passed = now // _SLOT - self._slot
+        if passed > 0:
+            self._spent.extend([0] * int(min(passed, _SLOTS + 1)))
+            self._slot += passed
+
+
 class Budget:
     """A token bucket that tasks wait at, first come, first served.
 
@@ -100,6 +129,7 @@ class Budget:
         self.account = account
         self._clock = clock
         self._bucket = TokenBucket(requests_per_second, clock())
+        self._meter = SpendingMeter(clock())
         self._turn = asyncio.Lock()
         self._listing_turn = asyncio.Lock()
         self._listed_at = float("-inf")
@@ -123,10 +153,15 @@ class Budget:
         """The rate that may be spent now, in requests a second."""
         return self._bucket.allowed(self._clock())
 
+    @property
+    def spent(self) -> float | None:
+        """The rate spent in the last minute, in requests a second; None in the first seconds."""
+        return self._meter.rate(self._clock())
+
     async def acquire(self) -> None:
         """Wait for a token and take it."""
         async with self._turn:
-            while (wait := self._bucket.take(self._clock())) > 0:  # noqa: ASYNC110 - it waits for time, not for an event
+            while (wait := self._take()) > 0:  # noqa: ASYNC110 - it waits for time, not for an event
                 await asyncio.sleep(wait)
 
     async def listing_turn(self) -> None:
@@ -138,11 +173,19 @@ class Budget:
 
     def try_acquire(self) -> bool:
         """Take a token if there is one and nobody waits; tell whether it was taken."""
-        return not self._turn.locked() and self._bucket.take(self._clock()) == 0
+        return not self._turn.locked() and self._take() == 0
+
+    def _take(self) -> float:
+        now = self._clock()
+        wait = self._bucket.take(now)
+        if wait == 0:
+            self._meter.spend(now, 1)
+        return wait
 
     def give_back(self) -> None:
         """Return a token that was not spent."""
         self._bucket.give_back()
+        self._meter.spend(self._clock(), -1)
 
     def throttled(self, sent: float) -> None:
         """Cut the rate: AWS has said to a request sent at `sent`, by the budget's clock, that the quota is spent."""

@@ -153,6 +153,7 @@ class Discoverer:
             )  # fmt: skip
             if failure.of_pool and not self._users.number:
                 self._health().answered(failure.outcome, self._logger)
+        self._health().unfollowed = frozenset(f"{self._path}.users.{failure.selector}" for failure in found.failures)
         health, unmatched = self._health(), frozenset(f"{self._path}.users.{place}" for place in found.unmatched)
         for path in sorted(unmatched - health.unmatched):
             self._logger.warning("a selector matches nobody", path=path)

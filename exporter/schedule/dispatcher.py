@@ -139,7 +139,12 @@ class Dispatcher:
         """Return what may be spent, and what it takes to poll everybody within `max_staleness`."""
         budget = self.budget
         return BudgetStatus(
-            budget.account, budget.requests_per_second, budget.allowed, self._needed, self._policy.longest_wait
+            budget.account,
+            budget.requests_per_second,
+            budget.allowed,
+            self._needed,
+            self._policy.longest_wait,
+            budget.spent,
         )
 
     def _say_whether_enough(self) -> None:

@@ -29,6 +29,8 @@ class PoolHealth:
     errors: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=_ERRORS_KEPT))
     unmatched: frozenset[str] = frozenset()
     """Paths of selectors that match nobody, as has been said."""
+    unfollowed: frozenset[str] = frozenset()
+    """Paths of selectors that the last discovery could not follow."""
     absent: set[str] = field(default_factory=set)
     """Paths of user names that nobody has, as has been said."""
     came_back: Callable[[], None] = lambda: None

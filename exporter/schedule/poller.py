@@ -143,6 +143,8 @@ class PoolPoller:
             lag_seconds=None,
             in_progress=0,
             errors=tuple(self.health.errors),
+            unmatched_selectors=tuple(sorted(self.health.unmatched)),
+            unfollowed_selectors=tuple(sorted(self.health.unfollowed)),
         )
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
 """The paths: metrics, health, reload and the status page, wired to the rest by callables."""
 
 import asyncio
-import gzip
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -15,19 +14,27 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.schedule.status import Status
-from exporter.web.negotiation import ExpositionFormat, accepts_gzip, choose_format
+from exporter.web import status_api
+from exporter.web.compression import compress
+from exporter.web.connection import SENDS_AHEAD
+from exporter.web.negotiation import ContentCoding, ExpositionFormat, choose_coding, choose_format
+from exporter.web.shared import Shared
 from exporter.web.status_page import StatusPage
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Reload = Callable[[], Awaitable[None]]
+Expose = Callable[[ExpositionFormat, Collection[str] | None], bytes]
+"""(format, names of families or samples, None for all) -> exposition"""
 
 HEALTHY_PATH = "/-/healthy"
 READY_PATH = "/-/ready"
+API_PATH = "/api/v1/status"
 RELOAD_PATH = "/-/reload"
 
 _TELEMETRY_PATH = re.compile(r"/(?!-/)[^{}?#%\s]*")  # braces would be parameters of the route
 _NOT_STORED = {"Cache-Control": "no-store"}
-_COMPRESSION_LEVEL = 5  # of 9: level 9 takes three times as long for a few per cent less
+_NAME = "name[]"  # the parameter of client libraries that asks for families or samples by name
+_MOST_NAMES = 1000
 
 
 class ReloadError(Exception):
@@ -36,7 +43,7 @@ class ReloadError(Exception):
 
 def create_app(
     *,
-    expose: Callable[[ExpositionFormat], bytes],
+    expose: Expose,
     status: Callable[[], Status],
     stuck: Callable[[], str | None],
     ready: Callable[[], bool],
@@ -47,13 +54,17 @@ def create_app(
     """Return the ASGI application.
 
     All callables run in the event loop's thread. `stuck` says why the polling makes no progress, or None; `reload`
-    raises ReloadError, and None makes its path a 404. Of scrapes and status pages at most `max_requests` are in flight,
-    0 for no limit, as in node_exporter.
+    raises ReloadError, and None makes its path a 404. Of scrapes, status pages and their JSON at most `max_requests` are
+    in flight, 0 for no limit, as in node_exporter.
     """
     check_telemetry_path(telemetry_path)
     limit = _RequestLimit(max_requests)
     # metrics at "/" take the place of the status page
-    pages = {"/": _page_endpoint(status, telemetry_path), telemetry_path: _metrics_endpoint(expose)}
+    pages = {
+        "/": _page_endpoint(status, telemetry_path),
+        API_PATH: _api_endpoint(status),
+        telemetry_path: _metrics_endpoint(expose),
+    }
     routes = [
         *(Route(path, _answering(limit.around(endpoint))) for path, endpoint in pages.items()),
         Route(HEALTHY_PATH, _answering(_healthy_endpoint(stuck))),
@@ -72,29 +83,56 @@ def check_telemetry_path(path: str) -> str:
     return path
 
 
-def _metrics_endpoint(expose: Callable[[ExpositionFormat], bytes]) -> Endpoint:
-    # zlib leaves the interpreter to others while it works; a thread of our own never waits behind calls to AWS
-    compressor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gzip")
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a scrape asks for."""
+
+    exposition_format: ExpositionFormat
+    coding: ContentCoding | None
+    names: frozenset[str] | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        encoding = {} if self.coding is None else {"Content-Encoding": self.coding.value}
+        return {"Content-Type": self.exposition_format.content_type, "Vary": "Accept, Accept-Encoding", **encoding}
+
+
+def _metrics_endpoint(expose: Expose) -> Endpoint:
+    def make(wanted: _Wanted) -> bytes:
+        body = expose(wanted.exposition_format, wanted.names)
+        return body if wanted.coding is None else compress(body, wanted.coding)
+
+    bodies = Shared(make)
 
     async def metrics(request: Request) -> Response:
+        names = frozenset(request.query_params.getlist(_NAME)) if _NAME in request.query_params else None
+        if names is not None and len(names) > _MOST_NAMES:
+            return _plain(f"Too many names: ask for at most {_MOST_NAMES} by {_NAME}, or for all by none.", 400)
         exposition_format = choose_format(_header(request, "accept"))
-        headers = {"Content-Type": exposition_format.content_type, "Vary": "Accept, Accept-Encoding"}
-        body = expose(exposition_format)
-        if accepts_gzip(_header(request, "accept-encoding")):
-            body = await asyncio.get_running_loop().run_in_executor(compressor, gzip.compress, body, _COMPRESSION_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-        return Response(body, headers=headers)
+        wanted = _Wanted(exposition_format, choose_coding(_header(request, "accept-encoding")), names)
+        return Response(bodies.get(wanted), headers=wanted.headers)
 
     return metrics
 
 
 def _page_endpoint(status: Callable[[], Status], telemetry_path: str) -> Endpoint:
-    page = StatusPage(telemetry_path=telemetry_path, healthy_path=HEALTHY_PATH, ready_path=READY_PATH)
+    page = StatusPage(
+        telemetry_path=telemetry_path, api_path=API_PATH, healthy_path=HEALTHY_PATH, ready_path=READY_PATH
+    )
+    return _status_endpoint(lambda: page.render(status()), "text/html", page.headers)
 
-    async def status_page(_request: Request) -> Response:
-        return Response(page.render(status()), media_type="text/html", headers=page.headers)
 
-    return status_page
+def _api_endpoint(status: Callable[[], Status]) -> Endpoint:
+    return _status_endpoint(lambda: status_api.render(status()), "application/json", status_api.HEADERS)
+
+
+def _status_endpoint(render: Callable[[], str | bytes], media_type: str, headers: Mapping[str, str]) -> Endpoint:
+    bodies: Shared[None, str | bytes] = Shared(lambda _: render())
+
+    async def endpoint(_request: Request) -> Response:
+        return Response(bodies.get(None), media_type=media_type, headers=headers)
+
+    return endpoint
 
 
 def _healthy_endpoint(stuck: Callable[[], str | None]) -> Endpoint:
@@ -115,43 +153,49 @@ def _ready_endpoint(ready: Callable[[], bool]) -> Endpoint:
 def _reload_routes(reload: Reload | None) -> Sequence[Route]:
     if reload is None:
         return []
-    lock = asyncio.Lock()  # the second of two waits: what it answers is true of the files as they are then
+    lock = asyncio.Lock()
+    waiting: asyncio.Task[None] | None = None
+
+    async def in_turn() -> None:
+        nonlocal waiting
+        async with lock:
+            waiting = None  # who asks from now on is answered by the next one: the files may have changed meanwhile
+            await reload()
 
     async def reload_once(_request: Request) -> Response:
-        async with lock:
-            try:
-                await reload()
-            except ReloadError as error:
-                return _plain(f"Not reloaded: {error}", 500)
+        nonlocal waiting
+        waiting = waiting or asyncio.create_task(in_turn())
+        try:
+            await asyncio.shield(waiting)
+        except ReloadError as error:
+            return _plain(f"Not reloaded: {error}", 500)
         return _plain("Reloaded.")
 
     return [Route(RELOAD_PATH, _answering(reload_once), methods=["POST", "PUT"])]
 
 
 class _RequestLimit:
-    """Lets so many requests in at a time; they are answered in turn, and other work gets its turn in between."""
+    """Lets so many requests in at a time; half of the places are kept for connections that do not send ahead, as Prometheus's."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._in_flight = 0
-        self._turn = asyncio.Lock()
 
     def around(self, endpoint: Endpoint) -> Endpoint:
         async def limited(request: Request) -> Response:
-            if 0 < self._most <= self._in_flight:
-                return _plain(f"At {self._most} requests, the limit of --web.max-requests: try again.", 503)
+            if 0 < self._places(request) <= self._in_flight:
+                return _plain(f"Too many requests, {self._most} is the limit of --web.max-requests: try again.", 503)
             self._in_flight += 1
             try:
-                return await self._answer(endpoint, request)
+                await asyncio.sleep(0)  # what has arrived is taken in first: a crowd is counted, and shares its answers
+                return await endpoint(request)
             finally:
                 self._in_flight -= 1
 
         return limited
 
-    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
-        async with self._turn:
-            await asyncio.sleep(0)  # first take in what has arrived: a crowd is counted, not served one by one unseen
-            return await endpoint(request)
+    def _places(self, request: Request) -> int:
+        return (self._most + 1) // 2 if SENDS_AHEAD in request.scope else self._most
 
 
 def _answering(endpoint: Endpoint) -> Endpoint:

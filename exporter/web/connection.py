@@ -5,7 +5,7 @@ import resource
 import socket
 import struct
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from uvicorn import Config
@@ -13,15 +13,21 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+SENDS_AHEAD = "exporter.sends_ahead"
+"""In the ASGI scope of a request behind which more has come already."""
+
 _MOST_CONNECTIONS = 1024
+_MOST_SECURE = 256  # asyncio gives each TLS connection a buffer of 256 KiB
+_SHARE_UNDER_WAY = 0.75
 _LAST_CALL = 0.05  # seconds
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def connection_limit() -> int:
+def connection_limit(*, secure: bool = False) -> int:
     """Return how many connections to hold: half of the descriptors go to AWS, the state and what is being accepted."""
+    most = _MOST_SECURE if secure else _MOST_CONNECTIONS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(_MOST_CONNECTIONS, soft // 2))
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft // 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,23 @@ class Limits:
     unread: int = 64
 
 
+class Client(Protocol):
+    """A connection, at whatever stage."""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The way to the client."""
+        ...
+
+    def shutdown(self) -> None:
+        """Finish what is under way, and end."""
+        ...
+
+    def reset(self) -> None:
+        """End now."""
+        ...
+
+
 class Clients(ServerState):
     """All connections; where there are too many, the one that has waited longest goes.
 
@@ -54,43 +77,57 @@ class Clients(ServerState):
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.limits = limits
-        self._waiting: dict[Connection, None] = {}  # without a request, in the order they began to wait
-        self._unread: dict[Connection, None] = {}  # with an answer not yet taken, in that order
+        self._waiting: dict[Client, None] = {}  # without a request, in the order they began to wait
+        self._asking: dict[Client, None] = {}  # with a request under way
+        self._unread: dict[Client, None] = {}  # with an answer not yet taken, in that order
 
-    def comes(self, connection: "Connection") -> None:
+    def comes(self, connection: Client) -> None:
         """Take in a new connection."""
         if len(self.connections) > self.limits.connections:
             _reset_oldest(self._waiting or self._unread or {connection: None})
         self.waits(connection)
 
-    def waits(self, connection: "Connection") -> None:
+    def waits(self, connection: Client) -> None:
         """Note that a connection is without a request from now on."""
+        self._asking.pop(connection, None)
         self._waiting[connection] = None
 
-    def asks(self, connection: "Connection") -> None:
-        """Note that a connection's request is under way: it is not thrown out for another."""
-        self._waiting.pop(connection, None)
+    def asks(self, connection: Client) -> None:
+        """Note that a connection's request is under way: it is not thrown out for another.
 
-    def leaves_unread(self, connection: "Connection") -> None:
+        But for a quarter of all places, which such requests do not take: else newcomers would have none, Prometheus among them.
+        """
+        if len(self._asking) < _SHARE_UNDER_WAY * self.limits.connections:
+            self._waiting.pop(connection, None)
+            self._asking[connection] = None
+
+    def leaves_unread(self, connection: Client) -> None:
         """Note that a client does not take its answer as fast as it is written."""
         self._unread[connection] = None
         if len(self._unread) > self.limits.unread:
             _reset_oldest(self._unread)
 
-    def has_read(self, connection: "Connection") -> None:
+    def has_read(self, connection: Client) -> None:
         """Note that a client has taken all that was written."""
         self._unread.pop(connection, None)
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: Client) -> None:
         """Drop a connection that is gone."""
         self._waiting.pop(connection, None)
+        self._asking.pop(connection, None)
         self._unread.pop(connection, None)
 
 
-def _reset_oldest(connections: "dict[Connection, None]") -> None:
+def _reset_oldest(connections: dict[Client, None]) -> None:
     oldest = next(iter(connections))
     del connections[oldest]
     oldest.reset()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection now; without lingering, or the kernel keeps what is unsent for minutes (socket(7))."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 class Connection(H11Protocol):
@@ -110,10 +147,14 @@ class Connection(H11Protocol):
         self._ending = False  # this request is the connection's last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # pause_writing then means: something is left unread
+        self.begin(transport, until=self.loop.time() + self._clients.limits.request_seconds)
+
+    def begin(self, transport: asyncio.Transport, *, until: float) -> None:
+        """Wait for the first request, at most until then by the loop's clock."""
+        super().connection_made(transport)
         self._clients.comes(self)
-        self._await_request()
+        self._request_deadline = self.loop.call_at(until, transport.close)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -125,7 +166,9 @@ class Connection(H11Protocol):
         super().handle_events()
         if self._under_way:
             self._cancel_request_deadline()
-            if not self.conn.trailing_data[0]:  # Prometheus never sends ahead; who does is not protected by it
+            if self.conn.trailing_data[0]:
+                self.scope[SENDS_AHEAD] = True  # type: ignore[literal-required] # a key of our own
+            else:  # Prometheus never sends ahead; who does is not protected by it
                 self._clients.asks(self)
             if self._ending or self.conn.their_state is h11.SEND_BODY:  # nobody here reads bodies
                 self._close_after_answer()
@@ -171,9 +214,8 @@ class Connection(H11Protocol):
             self.loop.call_later(_LAST_CALL, self._close_waiting)
 
     def reset(self) -> None:
-        """End the connection now; without lingering, or the kernel keeps what is unsent for minutes (socket(7))."""
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
+        """End the connection now."""
+        reset(self.transport)
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 where no answer has begun: h11 cannot begin a second one."""

@@ -40,18 +40,32 @@ def two_lines(first: str, second: str) -> Html:
     return fill("$first<small>$second</small>", first=first, second=second)
 
 
-def table(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> Html:
-    """Return a table; each row's first cell is its heading, and on a telephone each other cell shows its column's."""
-    head = join(fill('<th scope="col" class="$kind">$text</th>', kind=kind, text=text) for kind, text in headings)
+def table(caption: str, headings: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> Html:
+    """Return a table; each row's first cell is its heading, and on a telephone each other cell shows its column's.
+
+    The roles say again what the elements are: laid out as cards, browsers would not take them for a table any more.
+    """
+    head = join(
+        fill('<th role="columnheader" scope="col" class="$kind">$text</th>', kind=kind, text=text)
+        for kind, text in headings
+    )
     body = join(_row([text for _, text in headings], row) for row in rows)
-    template = '<div class="card"><table><thead><tr>$head</tr></thead><tbody>$body</tbody></table></div>'
-    return fill(template, head=head, body=body)
+    template = (
+        '<div class="card"><table role="table"><caption>$caption</caption>'
+        '<thead role="rowgroup"><tr role="row">$head</tr></thead><tbody role="rowgroup">$body</tbody></table></div>'
+    )
+    return fill(template, caption=caption, head=head, body=body)
 
 
 def _row(labels: Sequence[str], cells: Sequence[Cell]) -> Html:
-    first = fill('<th scope="row">$text</th>', text=cells[0][1])
+    first = fill('<th role="rowheader" scope="row">$text</th>', text=cells[0][1])
     rest = (
-        fill('<td class="$kind" data-label="$label"><span>$text</span></td>', kind=kind, label=label, text=text)
+        fill(
+            '<td role="cell" class="$kind" data-label="$label"><span>$text</span></td>',
+            kind=kind,
+            label=label,
+            text=text,
+        )
         for label, (kind, text) in zip(labels[1:], cells[1:], strict=True)
     )
-    return fill("<tr>$first$rest</tr>", first=first, rest=join(rest))
+    return fill('<tr role="row">$first$rest</tr>', first=first, rest=join(rest))

@@ -1,5 +1,6 @@
 """The server: what it listens on, and uvicorn held to our limits."""
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -7,13 +8,16 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.web.connection import Clients, Connection, Limits
+from exporter.web.connection import Clients, Connection, Limits, connection_limit
+from exporter.web.handshake import Handshake, Security
 
 _LISTEN_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]\s]*)):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
@@ -90,9 +94,13 @@ def _listen_everywhere(port: int) -> socket.socket:
 class WebServer:
     """Serves an ASGI application until `stop`; signals are left to whoever runs the event loop."""
 
-    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self._server = _Server(_uvicorn_config(app, self._limits), Clients(self._limits))
+    def __init__(
+        self, app: ASGIApp, limits: Limits | None = None, *, security: Callable[[], Security] | None = None
+    ) -> None:
+        """Serve behind TLS where `security` is given; it is asked for each new connection."""
+        limits = limits or Limits(connections=connection_limit(secure=security is not None))
+        accepts = Connection if security is None else partial(Handshake, security=security)
+        self._server = _Server(_uvicorn_config(app, limits, accepts), Clients(limits))
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serve on the sockets, and close them at the end; returns within `stop_seconds` + 1 s of `stop`."""
@@ -107,10 +115,10 @@ class WebServer:
         self._server.should_exit = True
 
 
-def _uvicorn_config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp, limits: Limits, accepts: Callable[..., asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=cast("type[asyncio.Protocol]", accepts),
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -101,7 +101,7 @@ MISTAKES = [
     ("a: &x [*x]", "config.yaml:1:4: a[0]: an alias makes the document endless: write it out"),
     ("polling: {}", "config.yaml:1:1: user_pools: this key is required"),
     ("user_pools: []", "config.yaml:1:13: user_pools: has to have at least one item"),
-    ("user_pools: [5]", "config.yaml:1:14: user_pools[0]: 5 is not a mapping of keys"),
+    ("user_pools: [5]", "config.yaml:1:14: user_pools[0]: a number is not a mapping of keys"),
     (
         "user_pools:\n  - name: x\n    users: {all: true}",
         "config.yaml:2:5: user_pools[0].id: this key is required",
@@ -120,15 +120,15 @@ MISTAKES = [
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: [alice, 123]}",
-        "config.yaml:3:32: user_pools[0].users.usernames[1]: 123 is not a text: put it in quotes as it is to be read",
+        "config.yaml:3:32: user_pools[0].users.usernames[1]: a number is not a text: put it in quotes as it is to be read",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: [yes]}",
-        "config.yaml:3:25: user_pools[0].users.usernames[0]: true is not a text: put it in quotes as it is to be read",
+        "config.yaml:3:25: user_pools[0].users.usernames[0]: a truth value is not a text: put it in quotes as it is to be read",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: alice}",
-        'config.yaml:3:24: user_pools[0].users.usernames: "alice" is not a list: write [...] or lines that begin with -',
+        "config.yaml:3:24: user_pools[0].users.usernames: a text is not a list: write [...] or lines that begin with -",
     ),
     (
         "user_pools:\n  - id: eu-west-1_1\n    users: {usernames: ['two words']}",
@@ -183,7 +183,7 @@ MISTAKES = [
         f"user_pools: [{POOL}]\nstate: {{path: a}}\nstate: {{}}",
         "config.yaml:3:1: state: this key stands in line 2 already",
     ),
-    (f"user_pools: [{POOL}]\nstate: 7", "config.yaml:2:8: state: 7 is not a mapping of keys"),
+    (f"user_pools: [{POOL}]\nstate: 7", "config.yaml:2:8: state: a number is not a mapping of keys"),
     (f"user_pools: [{POOL}]\nstate: {{path: 7}}", "config.yaml:2:15: state.path: not a path: write a text"),
     (
         f"user_pools: [{POOL}]\npolling: {{max_staleness: 15}}",

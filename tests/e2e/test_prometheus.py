@@ -1,12 +1,16 @@
 """A real Prometheus scrapes a real exporter and answers PromQL."""
 
+import contextlib
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from exporter.event.event import Context
 from tests.conftest import ExporterProcess, Process, Start, eventually, free_port, need
 from tests.e2e.conftest import Town
 
@@ -16,15 +20,18 @@ scrape_configs:
   - job_name: cognito
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
+TEXT_SCRAPES = """  - job_name: text
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
 
 
 class Prometheus(Process):
-    """Prometheus with one exporter as its target."""
+    """Prometheus with one exporter as its target, and what else is to be scraped."""
 
-    def __init__(self, exporter: ExporterProcess, folder: Path) -> None:
+    def __init__(self, exporter: ExporterProcess, folder: Path, more: str = "") -> None:
         program = need("prometheus", "apt-get install prometheus")
         config = folder / "prometheus.yml"
-        config.write_text(SCRAPES.format(port=exporter.port))
+        config.write_text(SCRAPES.format(port=exporter.port) + more)
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         flags = [
             "--config.file",
@@ -80,7 +87,7 @@ def test_prometheus_sees_every_first_step(town: Town, observed: tuple[ExporterPr
 
 
 def test_prometheus_has_every_family(town: Town, observed: tuple[ExporterProcess, Prometheus]) -> None:
-    """Prometheus takes in each family as the type that it is served as, and drops no sample."""
+    """Prometheus takes in each family as the type that it is served as, with its unit, and drops no sample."""
     exporter, prometheus = observed
     town.happen("ada")
     eventually(lambda: prometheus.value("sum(cognito_auth_events_total)") == 1, "the event")
@@ -91,7 +98,9 @@ def test_prometheus_has_every_family(town: Town, observed: tuple[ExporterProcess
     def taken() -> bool:
         metadata = httpx.get(f"{prometheus.url}/api/v1/metadata", timeout=10).raise_for_status().json()["data"]
         types = {name.removesuffix("_total"): entries[0]["type"] for name, entries in metadata.items()}
-        return all(
+        units = {name: entries[0]["unit"] for name, entries in metadata.items()}
+        told = units.get("cognito_auth_last_event_timestamp_seconds")  # by OpenMetrics alone
+        return told == "seconds" and all(
             types.get(name.removesuffix("_total")) == kind for name, kind in served.items() if "untyped" not in kind
         )
 
@@ -100,3 +109,62 @@ def test_prometheus_has_every_family(town: Town, observed: tuple[ExporterProcess
     assert prometheus.value('scrape_samples_scraped{job="cognito"}') == prometheus.value(
         'scrape_samples_post_metric_relabeling{job="cognito"}'
     )
+
+
+class TextAlone(BaseHTTPRequestHandler):
+    """Asks the exporter for text whatever Prometheus wants, which is OpenMetrics where it has the choice."""
+
+    exporter: ExporterProcess
+
+    def do_GET(self) -> None:
+        """Answer with what the exporter does."""
+        answer = self.exporter.get(self.path, Accept="text/plain; version=0.0.4")
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def text_of(exporter: ExporterProcess) -> Iterator[int]:
+    """Serve the exporter's text on a port of its own."""
+    handler = type("TextOfExporter", (TextAlone,), {"exporter": exporter})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            serving.join(10)
+
+
+def test_prometheus_takes_both_formats_alike(town: Town, start: Start, tmp_path: Path) -> None:
+    """By the text format Prometheus has the same series with the same values as by OpenMetrics."""
+    town.settle("ada", "grace")
+    town.happen("ada", 3)
+    nowhere = Context(None, None, None, None, 'Land "of" \\ back\nslash')
+    town.happen("grace", 2, response="Fail", context=nowhere)
+    exporter = start()
+    eventually(lambda: exporter.total("cognito_auth_events_total") == 5, "the events")
+    with text_of(exporter) as port:
+        prometheus = Prometheus(exporter, tmp_path, TEXT_SCRAPES.format(port=port))
+
+        def series(job: str) -> dict[frozenset[tuple[str, str]], str]:
+            query = f'{{job="{job}", __name__=~"cognito_auth_(events|risk|recent|user_pool|up|challenges).*"}}'
+            return {
+                frozenset((name, value) for name, value in each["metric"].items() if name not in {"job", "instance"}): (
+                    each["value"][1]
+                )
+                for each in prometheus.ask(query)
+            }
+
+        try:
+            eventually(lambda: series("text") and series("text") == series("cognito"), "the same series")
+            assert len(series("text")) > 50
+        finally:
+            prometheus.close()
+    assert "Error on ingesting" not in prometheus.output

@@ -86,6 +86,34 @@ def test_ends_in_time_during_a_reload_while_aws_hangs(town: Town, start: Start) 
     assert "Traceback" not in exporter.output
 
 
+def test_a_mistake_shows_nobody_on_the_page(town: Town, start: Start) -> None:
+    """A user's name that is no text fails the reload; the page and its JSON tell where, and neither they nor the log show it."""
+    exporter = start()
+    eventually(lambda: exporter.get("/-/ready").status_code == 200, "the exporter")
+    town.configure(users="usernames: [491711234567]")
+    exporter.popen.send_signal(signal.SIGHUP)
+    eventually(lambda: "the configuration was not reloaded" in exporter.output, "the failure")
+    for path in ("/", "/api/v1/status"):
+        answer = exporter.get(path).text
+        assert "config.yaml:6:25" in answer
+        assert "491711234567" not in answer
+    assert "a number is not a text" in exporter.output
+    assert "491711234567" not in exporter.output
+
+
+def test_a_group_that_is_misspelt_shows_on_the_page(town: Town, start: Start) -> None:
+    """A selector that matches nobody is among what is wrong, with its path, though everything else is well."""
+    town.settle("ada")
+    town.configure(users="usernames: [ada], groups: [administratorz]")
+    exporter = start()
+
+    def told() -> bool:
+        problems = exporter.get("/api/v1/status").json()["data"]["problems"]
+        return [problem["text"] for problem in problems] == ["Selectors match nobody: user_pools[0].users.groups[0]"]
+
+    eventually(told, "the selector among the problems")
+
+
 def test_everything_else_may_change(town: Town, start: Start) -> None:
     """Pools, users, budget, intervals and labels change at reloads: counts go on, and a pool that is put back counts on."""
     town.world.add_pool(OTHER)

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.fetch.outcome import Outcome
 from exporter.ledger import counters
 from exporter.ledger.ledger import CounterState, EventState, FailedSignIns, PoolState
-from exporter.metrics import exposition
-from exporter.metrics.collector import CommittedCollector
+from exporter.metrics.committed import Committed
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import FAMILIES, Kind
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.view import PoolView, Presentation
@@ -78,6 +77,7 @@ STATUS = Status(
     ),
     budgets=(BudgetStatus("default/eu-west-1", 5.0, 2.5, 0.0125, 900.0),),
     max_staleness=900,
+    recent_window=3600,
     ready=True,
     stuck=None,
     reload_error=None,
@@ -86,29 +86,20 @@ STATUS = Status(
 
 @dataclass
 class Shown:
-    """A registry over a known state."""
+    """An exposition of a known state."""
 
     presentation: Presentation = PLAIN
     state: PoolState = field(default_factory=committed)
     status: Status = STATUS
 
-    def registry(self, *, instruments: bool = False) -> CollectorRegistry:
-        """Return the registry, with the exporter's own counters where asked for."""
-        view = PoolView(self.presentation)
+    def exposition(self, *, instruments: bool = False) -> Exposition:
+        """Return the exposition, with the exporter's own counters where asked for."""
+        view = PoolView("customers", self.presentation)
         view.update(self.state, NOW)
-        registry = exposition.new_registry() if instruments else CollectorRegistry()
-        if instruments:
-            self._use(Instruments(registry))
-        registry.register(
-            CommittedCollector(
-                lambda: {"customers": view},
-                lambda: self.status,
-                clock=lambda: NOW,
-                with_country=lambda: self.presentation.country != "none",
-                with_users=lambda: self.presentation.per_user != "none",
-            )
-        )
-        return registry
+        shown = Committed(lambda: {"customers": view}, lambda: self.status, lambda: NOW)
+        own = Instruments()
+        self._use(own)
+        return Exposition(*([own.sections] if instruments else []), shown.sections)
 
     def _use(self, instruments: Instruments) -> None:
         instruments.built("1.2.3", "abc", "3.11.0")
@@ -121,7 +112,7 @@ class Shown:
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
         """Return a family's samples by label values in the order of the names."""
-        text = exposition.text(self.registry()).decode()
+        text = self.exposition().text().decode()
         return {
             tuple(value for _, value in sorted(sample.labels.items())): sample.value
             for family in parse_text(text)
@@ -130,27 +121,28 @@ class Shown:
         }
 
 
-FORMATS = {"text": (exposition.text, "metrics.txt"), "openmetrics": (exposition.openmetrics, "openmetrics.txt")}
+FORMATS = {"text": (Exposition.text, "metrics.txt"), "openmetrics": (Exposition.openmetrics, "openmetrics.txt")}
+NAMES = {family.name for family in FAMILIES}
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_golden(form: str) -> None:
     """A known state is shown exactly so; look at the difference, and if it is meant, write the file anew."""
     render, name = FORMATS[form]
-    assert render(Shown().registry()).decode() == (GOLDEN / name).read_text()
+    assert render(Shown().exposition(), NAMES).decode() == (GOLDEN / name).read_text()
 
 
 def test_promtool_takes_the_text() -> None:
     """`promtool check metrics` finds nothing to say about the whole exposition, own families and per_user included."""
     promtool = need("promtool", "apt-get install prometheus")
-    text = exposition.text(Shown(replace(PLAIN, per_user="hashed")).registry(instruments=True))
+    text = Shown(replace(PLAIN, per_user="hashed")).exposition(instruments=True).text()
     checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
 def test_openmetrics_parses_strictly() -> None:
     """The OpenMetrics exposition satisfies the reference parser, exemplars included, and has no _created series."""
-    text = exposition.openmetrics(Shown(replace(PLAIN, per_user="plain")).registry(instruments=True)).decode()
+    text = Shown(replace(PLAIN, per_user="plain")).exposition(instruments=True).openmetrics().decode()
     samples = [sample for family in parse_openmetrics(text) for sample in family.samples]
     exemplars = [sample.exemplar.labels for sample in samples if sample.exemplar]
     assert exemplars == [{"event_id": "event-1"}]
@@ -159,9 +151,9 @@ def test_openmetrics_parses_strictly() -> None:
 
 def test_every_family_of_the_table_is_served_and_no_other() -> None:
     """What is served is what the table declares: name, type, help and labels."""
-    registry = Shown(replace(PLAIN, per_user="plain")).registry(instruments=True)
+    exposition = Shown(replace(PLAIN, per_user="plain")).exposition(instruments=True)
     served: dict[str, Any] = {}
-    for metric in parse_text(exposition.text(registry).decode()):
+    for metric in parse_text(exposition.text().decode()):
         if metric.name.startswith("cognito_auth_"):
             served[metric.name + ("_total" if metric.type == "counter" else "")] = metric
     assert served.keys() == {family.name for family in FAMILIES}
@@ -190,9 +182,9 @@ def test_country_none_leaves_the_label_out() -> None:
 
 def test_users_are_hashed_or_plain_only_when_asked() -> None:
     """No user name is shown unless per_user says plain; hashed names are 16 hexadecimal digits that depend on the key."""
-    assert b"alice" not in exposition.text(Shown().registry())
+    assert b"alice" not in Shown().exposition().text()
     hashed = Shown(replace(PLAIN, per_user="hashed"))
-    assert b"alice" not in exposition.text(hashed.registry())
+    assert b"alice" not in hashed.exposition().text()
     users = {labels[-2] for labels in hashed.values("cognito_auth_user_events_total")}
     other_key = Shown(replace(PLAIN, per_user="hashed", hash_key=b"another"))
     assert users != {labels[-2] for labels in other_key.values("cognito_auth_user_events_total")}
@@ -204,19 +196,21 @@ def test_users_are_hashed_or_plain_only_when_asked() -> None:
 
 def test_recent_events_expire() -> None:
     """Recent events leave the gauges when they are older than the window; what stands at its edge has left."""
-    view = PoolView(PLAIN)
+    view = PoolView("customers", PLAIN)
     view.update(committed(), NOW)
-    events, users = view.recent(NOW)
-    assert (sum(events.values()), users["SignIn", "Pass", "High", "GB"]) == (3, 1)
-    assert sum(view.recent(NOW + 3540)[0].values()) == 1
-    assert not view.recent(NOW + 3600)[0]
+    users = Shown().values("cognito_auth_recent_users")
+    assert (sum(view.recent_events().values()), users["GB", "SignIn", "Pass", "High", "customers"]) == (3, 1)
+    view.expire(NOW + 3540)
+    assert sum(view.recent_events().values()) == 1
+    view.expire(NOW + 3600)
+    assert not view.recent_events()
 
 
 def test_an_event_that_ends_leaves_in_progress() -> None:
     """An event counts as in progress until a commit says otherwise, however old it is."""
-    view = PoolView(PLAIN)
+    view = PoolView("customers", PLAIN)
     view.update(committed(), NOW)
-    view.recent(NOW + 9000)
+    view.expire(NOW + 9000)
     assert view.in_progress()["SignUp"] == 1
     view.update(PoolState(events=[EventState("event-2", NOW - 30, 2, 1, "SignUp", is_open=False)]), NOW)
     assert view.in_progress() == {"SignIn": 0, "SignUp": 0, "ForgotPassword": 0, "PasswordChange": 0, "ResendCode": 0}
@@ -224,13 +218,12 @@ def test_an_event_that_ends_leaves_in_progress() -> None:
 
 def test_pool_that_leaves_takes_its_series_along() -> None:
     """Nothing of a removed pool is left among the exporter's own series."""
-    registry = exposition.new_registry()
-    instruments = Instruments(registry)
+    instruments = Instruments()
     for pool in ("customers", "staff"):
         instruments.show_pool(pool)
         instruments.request(pool, "ListUsers", Outcome.OK, 0.1)
         instruments.committed(pool, PoolState(lags=[1.0], folded=1))
     instruments.hide_pool("customers")
-    text = exposition.text(registry).decode()
+    text = Exposition(instruments.sections).text().decode()
     assert 'user_pool="customers"' not in text
     assert 'user_pool="staff"' in text

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.schedule.budget import Budget, TokenBucket
+from exporter.schedule.budget import Budget, SpendingMeter, TokenBucket
 
 
 def spend(bucket: TokenBucket, seconds: float, step: float = 0.01, start: float = 0.0) -> int:
@@ -128,6 +128,70 @@ def test_resizing_gives_nothing_away() -> None:
     bucket.resize(10.0, 1.0)
     assert bucket.allowed(1.0) == pytest.approx(5.0)
     assert spend(bucket, 0.0, start=1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("spent", "now", "expected"),
+    [
+        ([], 4.9, None),
+        ([], 5.0, 0.0),
+        ([(1.0, 10)], 4.9, None),
+        ([(1.0, 10)], 10.0, 1.0),
+        ([(1.0, 10), (2.0, -4)], 10.0, 0.6),
+        ([(second, 3) for second in range(60)], 60.0, 3.0),
+        ([(second, 3) for second in range(600)], 600.0, 3.0),
+        ([(second, 3) for second in range(600)], 602.5, 3.0 * 60 / 62.5),
+        ([(second, 3) for second in range(60)], 130.0, 0.0),
+        ([(second, 3) for second in range(60)], 1e9, 0.0),
+        ([(10.0, 5), (3.0, 5)], 20.0, 0.5),
+    ],
+)
+def test_what_was_spent(spent: list[tuple[float, int]], now: float, expected: float | None) -> None:
+    """The rate is that of the last minute, or of the time since the start; it is not known in the first seconds."""
+    meter = SpendingMeter(0.0)
+    for at, requests in spent:
+        meter.spend(at, requests)
+    assert meter.rate(now) == (None if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 30.0), st.integers(1, 50)), max_size=100))
+def test_the_meter_is_never_far_off(pauses: list[tuple[float, int]]) -> None:
+    """However requests bunch, what is told lies between what fell into a minute and into five seconds more."""
+    meter, now = SpendingMeter(0.0), 0.0
+    spent: list[tuple[float, int]] = []
+    for pause, requests in pauses:
+        now += pause
+        meter.spend(now, requests)
+        spent.append((now, requests))
+    seconds = min(now, 60.0 + now % 5)
+    rate = meter.rate(now)
+    if rate is not None:
+        told = rate * seconds
+        assert sum(number for at, number in spent if at > now - 60) <= told + 1e-6
+        assert told <= sum(number for at, number in spent if at >= now - 65.0) + 1e-6
+
+
+def test_the_meter_stays_small() -> None:
+    """However much is spent, what is kept does not grow."""
+    meter = SpendingMeter(0.0)
+    for second in range(10_000):
+        meter.spend(float(second), 1)
+    assert len(meter._spent) == 13
+
+
+def test_a_budget_tells_what_was_spent() -> None:
+    """Tokens taken are spent, those returned are not, and who only asked has spent nothing."""
+    now = [0.0]
+    budget = Budget("a", 1.0, lambda: now[0])
+    taken = [budget.try_acquire(), budget.try_acquire()]
+    now[0] = 2.0
+    taken.append(budget.try_acquire())
+    budget.give_back()
+    told = [budget.spent]
+    now[0] = 10.0
+    told.append(budget.spent)
+    assert taken == [True, False, True]
+    assert told == [None, pytest.approx(0.1)]
 
 
 class AnyLife(RuleBasedStateMachine):

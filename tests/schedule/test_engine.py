@@ -17,7 +17,6 @@ from exporter.ledger.ledger import CommitError, Deselection, DiscoveryEnd
 from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
-from exporter.metrics.exposition import new_registry
 from exporter.metrics.instruments import Instruments
 from exporter.schedule.clock import WallClock
 from exporter.schedule.engine import Engine
@@ -102,7 +101,7 @@ class Stage:
         self.writer = Writer(self.ledger, lambda _: None, time.time, logger)
         self.around = Surroundings(
             writer=self.writer,
-            observer=Instruments(new_registry()),
+            observer=Instruments(),
             clock=WallClock(time.time, time.monotonic),
             monotonic=lambda: time.monotonic() + self.ahead,
             random=random.Random(1),

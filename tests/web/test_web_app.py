@@ -5,15 +5,18 @@ import gzip
 import logging
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import httpx
 import pytest
 import structlog
+import zstandard
 from starlette.applications import Starlette
+from starlette.types import Message
 
 from exporter.schedule.status import Status
-from exporter.web.app import ReloadError, create_app
+from exporter.web.app import Expose, ReloadError, create_app
+from exporter.web.connection import SENDS_AHEAD
 from exporter.web.negotiation import ExpositionFormat
 from tests.web.conftest import Serve
 
@@ -24,6 +27,7 @@ STATUS = Status(
     pools=(),
     budgets=(),
     max_staleness=900.0,
+    recent_window=3600.0,
     ready=True,
     stuck=None,
     reload_error=None,
@@ -31,9 +35,15 @@ STATUS = Status(
 EXPOSITIONS = {ExpositionFormat.TEXT: b"up 1\n" * 100, ExpositionFormat.OPENMETRICS: b"up 1\n" * 100 + b"# EOF\n"}
 
 
+@pytest.fixture
+def scheme() -> str:
+    """Return what is spoken: TLS changes nothing about the paths."""
+    return "http"
+
+
 def app_with(
     *,
-    expose: Callable[[ExpositionFormat], bytes] = EXPOSITIONS.__getitem__,
+    expose: Expose = lambda wanted, _names: EXPOSITIONS[wanted],
     status: Callable[[], Status] = lambda: STATUS,
     stuck: Callable[[], str | None] = lambda: None,
     ready: Callable[[], bool] = lambda: True,
@@ -69,6 +79,8 @@ def failing(*_: object) -> bytes:
     ("method", "path", "status", "allow"),
     [
         ("GET", "/", 200, None),
+        ("GET", "/api/v1/status", 200, None),
+        ("POST", "/api/v1/status", 405, "GET, HEAD"),
         ("GET", "/metrics", 200, None),
         ("GET", "/metrics?name[]=up", 200, None),
         ("GET", "/-/healthy", 200, None),
@@ -103,7 +115,7 @@ def test_reload_without_the_flag(serve: Serve, method: str) -> None:
     assert httpx.request(method, serve(app_with()).url + "/-/reload").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/metrics", "/-/healthy", "/-/ready"])
 def test_head(serve: Serve, path: str) -> None:
     """HEAD says what GET would, without the body."""
     url = serve(app_with()).url + path
@@ -150,7 +162,17 @@ def test_accept_in_several_lines(serve: Serve) -> None:
     assert answer.headers["content-type"] == ExpositionFormat.OPENMETRICS.content_type
 
 
-@pytest.mark.parametrize(("accept_encoding", "encoding"), [("gzip", "gzip"), ("gzip;q=0", None), ("identity", None)])
+UNPACK: dict[str | None, Callable[[bytes], bytes]] = {
+    None: bytes,
+    "gzip": gzip.decompress,
+    "zstd": zstandard.decompress,
+}
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "encoding"),
+    [("gzip", "gzip"), ("gzip, zstd", "zstd"), ("gzip;q=0", None), ("identity", None)],
+)
 def test_compression(serve: Serve, accept_encoding: str, encoding: str | None) -> None:
     """The metrics are compressed for those who want it, and only for them."""
     url = serve(app_with()).url + "/metrics"
@@ -158,7 +180,33 @@ def test_compression(serve: Serve, accept_encoding: str, encoding: str | None) -
         raw = b"".join(answer.iter_raw())
     assert answer.headers.get("content-encoding") == encoding
     assert int(answer.headers["content-length"]) == len(raw)
-    assert (gzip.decompress(raw) if encoding else raw) == EXPOSITIONS[ExpositionFormat.TEXT]
+    assert UNPACK[encoding](raw) == EXPOSITIONS[ExpositionFormat.TEXT]
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", None),
+        ("?x=1", None),
+        ("?name[]=up", {"up"}),
+        ("?name%5B%5D=up&name[]=a_bucket&name[]=up", {"up", "a_bucket"}),
+        ("?name[]=", {""}),
+    ],
+)
+def test_names_asked_for(serve: Serve, query: str, names: set[str] | None) -> None:
+    """Names are taken as client libraries take them; none mean everything."""
+    asked: list[Collection[str] | None] = []
+    running = serve(app_with(expose=lambda _, names: asked.append(names) or b""))  # type: ignore[func-returns-value]
+    assert httpx.get(f"{running.url}/metrics{query}").status_code == 200
+    assert asked == [names]
+
+
+def test_too_many_names(serve: Serve) -> None:
+    """More names than there are families of anything are a wrong call, which says what to do."""
+    query = "&".join(f"name[]={number}" for number in range(1001))
+    answer = httpx.get(f"{serve(app_with()).url}/metrics?{query}")
+    assert answer.status_code == 400
+    assert "at most 1000" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics"])
@@ -206,18 +254,32 @@ def test_reload_fails_with_the_reason(serve: Serve) -> None:
 
 
 def test_one_reload_at_a_time() -> None:
-    """Reloads asked for together are made one after another, and each is made."""
+    """Who asks while a reload is under way shares the next one with all who do: two for any crowd, never two at once."""
     under_way: list[int] = []
     most: list[int] = []
 
-    async def reload() -> None:
-        under_way.append(1)
-        await asyncio.sleep(0)
-        most.append(len(under_way))
-        under_way.pop()
+    async def scene() -> list[int]:
+        begun, going = asyncio.Event(), asyncio.Event()
 
-    assert gather(app_with(reload=reload), "POST", "/-/reload", 5) == {200: 5}
-    assert most == [1] * 5
+        async def reload() -> None:
+            begun.set()
+            under_way.append(1)
+            most.append(len(under_way))
+            await going.wait()
+            under_way.pop()
+
+        app = app_with(reload=reload)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            first = asyncio.create_task(client.post("/-/reload"))
+            await begun.wait()
+            later = [asyncio.create_task(client.post("/-/reload")) for _ in range(100)]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            going.set()
+            return [answer.status_code for answer in await asyncio.gather(first, *later)]
+
+    assert asyncio.run(scene()) == [200] * 101
+    assert most == [1, 1]
 
 
 # --- limits
@@ -240,12 +302,41 @@ def gather(app: Starlette, method: str, path: str, number: int) -> Counter[int]:
         ("/metrics", 3, {200: 3, 503: 7}),
         ("/", 3, {200: 3, 503: 7}),
         ("/metrics", 0, {200: 10}),
+        ("/api/v1/status", 3, {200: 3, 503: 7}),
         ("/-/healthy", 3, {200: 10}),
     ],
 )
 def test_max_requests(path: str, most: int, expected: dict[int, int]) -> None:
     """Beyond the limit the answer is 503 at once; health is always answered."""
     assert gather(app_with(max_requests=most), "GET", path, 10) == expected
+
+
+def test_who_sends_ahead_leaves_room_for_others() -> None:
+    """Connections that send many requests ahead take half of the places, and whoever does not is still answered."""
+    app = app_with(max_requests=4)
+
+    async def ask(*, ahead: bool) -> int:
+        scope: dict[str, object] = {
+            "type": "http", "method": "GET", "path": "/metrics", "raw_path": b"/metrics", "query_string": b"",
+            "headers": [], "http_version": "1.1", "scheme": "http", "root_path": "", "client": None, "server": None,
+        }  # fmt: skip
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+
+        await app({**scope, SENDS_AHEAD: True} if ahead else scope, nothing_received, send)
+        return statuses[0]
+
+    async def crowd() -> list[int]:
+        return list(await asyncio.gather(*(ask(ahead=ahead) for ahead in [True] * 5 + [False] * 3)))
+
+    assert asyncio.run(crowd()) == [200, 200, 503, 503, 503, 200, 200, 503]
+
+
+async def nothing_received() -> Message:
+    """Receive a request without a body."""
+    return {"type": "http.request"}
 
 
 def test_limit_is_free_again(serve: Serve) -> None:
