@@ -187,6 +187,7 @@ def test_a_disk_that_fails_at_the_end_of_a_discovery_keeps_nobody(tmp_path: Path
     stage.select("ada", *(f"user{number}" for number in range(6_000)))
 
     async def scene(stage: Stage) -> None:
+        stage.source.may_answer.set()  # polls that hang would hold the threads that read the file
         await stage.until(lambda: stage.poller.discoverer.has_looked)
         stage.select("ada")
         stage.ledger.is_to_fail = True
