@@ -18,18 +18,17 @@ from exporter import __version__
 from exporter.configuration.changes import changed_keys
 from exporter.configuration.errors import ConfigError
 from exporter.configuration.models import Config
-from exporter.event.line import EventLine
+from exporter.derived import event_line, ledger_settings, presentation
 from exporter.event_log import sink
 from exporter.event_log.event_log import EventLog
 from exporter.fetch.sources import RequestObserver, SourceFactory
 from exporter.ledger.ledger import PoolState
-from exporter.ledger.rules import Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
 from exporter.metrics.committed import Committed
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.instruments import Instruments
-from exporter.metrics.view import PoolView, Presentation
+from exporter.metrics.view import PoolView
 from exporter.schedule.accounts import Accounts
 from exporter.schedule.budget import Budget
 from exporter.schedule.clock import WallClock
@@ -182,10 +181,11 @@ class Exporter:
     async def _show(self, config: Config) -> None:
         """Show what is committed of the configured pools by this configuration, and count by it."""
         pool_ids = [pool.id for pool in config.user_pools]
-        states = await self._writer.load(pool_ids, ledger_settings(config), self._line(config))
+        states = await self._writer.load(pool_ids, ledger_settings(config), event_line(config, self._state_hash_key))
         # from here to the swap nothing may wait: a commit would be published to views that are about to go
         names = {pool.id: pool.name for pool in config.user_pools}
-        views = {pool_id: PoolView(names[pool_id], self._presentation(config)) for pool_id in states}
+        shown = presentation(config, self._state_hash_key)
+        views = {pool_id: PoolView(names[pool_id], shown) for pool_id in states}
         for pool_id, view in views.items():
             view.update(states[pool_id], time.time())
         for pool in config.user_pools:
@@ -197,22 +197,6 @@ class Exporter:
         for pool in before.user_pools:
             if pool.name not in names:
                 self._instruments.hide_pool(pool.name)
-
-    def _presentation(self, config: Config) -> Presentation:
-        metrics = config.metrics
-        return Presentation(metrics.country, metrics.per_user, self._hash_key_of(config), metrics.recent_window)
-
-    def _hash_key_of(self, config: Config) -> bytes:
-        file = config.metrics.hash_key_file
-        return self._state_hash_key if file is None else file.get_secret_value()
-
-    def _line(self, config: Config) -> EventLine | None:
-        """Return how lines of the event log are made, None where there is none."""
-        if config.event_log.path == "":
-            return None
-        names = {pool.id: pool.name for pool in config.user_pools}
-        personal_data = config.event_log.personal_data or config.metrics.per_user
-        return EventLine(names, personal_data, self._hash_key_of(config))
 
     def _new_engine(self, config: Config) -> Engine:
         around = Surroundings(
@@ -392,15 +376,3 @@ class Exporter:
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def ledger_settings(config: Config) -> Settings:
-    """Return what the ledger has to know of the configuration."""
-    return Settings(
-        settle=config.counting.settle,
-        overlap=config.counting.overlap,
-        recent_window=config.metrics.recent_window,
-        series_hold=config.metrics.series_hold,
-        max_series=config.metrics.max_series,
-        per_user=config.metrics.per_user != "none",
-    )

@@ -17,7 +17,7 @@ from typing import TextIO
 import structlog
 
 from exporter import flags, logs
-from exporter.app import Exporter, SourcesFor, WebOptions, ledger_settings
+from exporter.app import Exporter, SourcesFor, WebOptions
 from exporter.commands.history import History, read_history
 from exporter.commands.live_check import LiveCheck
 from exporter.commands.outputs import OUTPUTS
@@ -27,6 +27,7 @@ from exporter.configuration.errors import ConfigError, Problem
 from exporter.configuration.load import load
 from exporter.configuration.models import Config, UserPool
 from exporter.demo import Demonstration
+from exporter.derived import ledger_settings
 from exporter.event_log import sink
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.sources import SourceFactory, cognito_sources

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import structlog
 
-from exporter.app import Exporter, WebOptions, ledger_settings
+from exporter.app import Exporter, WebOptions
 from exporter.configuration.models import Config
+from exporter.derived import ledger_settings
 from exporter.fetch.source import EventPage
 from exporter.ledger.ledger import KnownUser, PoolState
 from exporter.ledger.sqlite import SqliteLedger

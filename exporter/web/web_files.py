@@ -56,15 +56,10 @@ class WebConfigFiles:
         """The last configuration that was not broken, without looking again."""
         return self._last
 
-    @property
-    def tls(self) -> TLSSettings | None:
-        """What new connections are met with: the settings as they are now, or the last good ones."""
-        self._look()
-        return self._last.tls
-
     def security(self) -> TLSSettings:
-        """Return what a new connection is met with, as `tls`; only for a configuration that has TLS, which it keeps."""
-        return cast("TLSSettings", self.tls)
+        """Return what a new connection is met with, the settings as they are now or the last good ones, where there is TLS."""
+        self._look()
+        return cast("TLSSettings", self._last.tls)
 
     async def reload(self) -> None:
         """Read the files now, changed or not. Raises `ConfigError` or `WebConfigError`; what was known last still counts."""

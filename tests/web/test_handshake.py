@@ -194,7 +194,7 @@ def test_nothing_is_left_of_a_handshake(prepare: Prepare) -> None:
                 ended(client)
             with place.plainly() as client:
                 client.sendall(said)
-        place.is_served()
+        assert place.is_served()
         eventually(lambda: not [each for each in gc.get_objects() if isinstance(each, SSLProtocol)], "nothing is left")
     finally:
         gc.enable()
@@ -234,7 +234,7 @@ def test_stop_waits_for_no_handshake(prepare: Prepare) -> None:
     place = prepare(Limits(request_seconds=60))
     with place.plainly() as silent, place.plainly() as half:
         half.sendall(HALF_A_HELLO)
-        place.is_served()
+        assert place.is_served()
         place.server.stop()
         assert ended(silent, 5)
         assert ended(half, 5)

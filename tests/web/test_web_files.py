@@ -131,16 +131,16 @@ def test_a_file_that_goes_and_comes(plain: Place) -> None:
 
 def test_new_certificates(secured: Place, certificates: Certificates) -> None:
     """A new certificate and key count for the next connection; between the two, the old ones do."""
-    before = secured.files.tls
+    before = secured.files.security()
     assert before is not None
     renewed = certificates.ca.issue_cert("localhost")
     certificates.put("cert.pem", renewed.cert_chain_pems[0].bytes())
-    assert secured.files.tls is before
+    assert secured.files.security() is before
     with pytest.raises(WebConfigError, match="does not belong to the certificate"):
         secured.files.current()
     secured.logged()
     certificates.put("key.pem", renewed.private_key_pem.bytes())
-    assert secured.files.tls is not before
+    assert secured.files.security() is not before
     assert secured.logged()[-1] == (
         "info: the web configuration has changed tls_server_config.cert_file, tls_server_config.key_file"
     )
@@ -159,13 +159,13 @@ def test_a_missing_file_is_waited_for(secured: Place, certificates: Certificates
 def test_tls_is_never_turned_on_or_off(before: str, after: str, certificates: Certificates) -> None:
     """Between TLS and none there is no change while the exporter runs: it is a mistake, and what was stays."""
     place = Place(certificates.folder, before)
-    was = place.files.tls
+    was = place.files.security()
     place.file.write_text(after)
     with pytest.raises(WebConfigError, match="restart"):
         place.files.current()
     with pytest.raises(WebConfigError, match="restart"):
         asyncio.run(place.files.reload())
-    assert place.files.tls is was
+    assert place.files.security() is was
     place.file.write_text(before)
     asyncio.run(place.files.reload())
     assert (place.files.current().tls is None) == (was is None)
