@@ -36,6 +36,7 @@ from exporter.schedule.engine import Engine
 from exporter.schedule.requests import Surroundings
 from exporter.schedule.status import PoolStatus, Recent, Status, by_dimension
 from exporter.systemd import ServiceManager
+from exporter.web.accepting import AcceptFailures
 from exporter.web.app import ReloadError, create_app
 from exporter.web.guard import Guard
 from exporter.web.negotiation import ExpositionFormat
@@ -91,7 +92,8 @@ class Exporter:
         self._instruments.reloaded(self._started)
         self._sources = sources(self._instruments.request)
         self._state_hash_key = ledger.hash_key
-        self._writer = Writer(ledger, self._publish, time.time, logger)
+        self._writer = Writer(ledger, self._publish, time.time, logger, self._instruments)
+        self._writer.reopened = self._regroup_soon
         self._event_log = EventLog(self._writer, self._instruments, logger)
         self._views: dict[str, PoolView] = {}
         self._lags: dict[str, float] = {}
@@ -117,6 +119,8 @@ class Exporter:
     async def run(self) -> None:
         """Poll and serve until SIGTERM, SIGINT or `stop`, then finish what is under way."""
         self._handle_signals()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(AcceptFailures(self._logger, time.monotonic, loop.get_exception_handler()))
         server = self._new_server()
         async with self._reloading:  # a reload waits until there is something to reload
             await self._show(self._config)
@@ -161,6 +165,7 @@ class Exporter:
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             self._engine.interrupt()
+            self._writer.hasten()
         await starting
         stopped.cancel()
 
@@ -324,6 +329,7 @@ class Exporter:
             ready=self.ready(),
             stuck=self.stuck(),
             reload_error=self._reload_error,
+            state_error=self._writer.health.error,
         )
 
     def status_with_recent(self) -> Status:
@@ -351,7 +357,7 @@ class Exporter:
     def stuck(self) -> str | None:
         """Say what keeps the polling from going on, None where nothing does."""
         since = self._writer.busy_since
-        if since is not None and time.time() - since > _LEDGER_STUCK:
+        if since is not None and time.monotonic() - since > _LEDGER_STUCK:
             return "the state file does not take a transaction"
         return self._engine.stuck
 

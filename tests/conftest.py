@@ -17,6 +17,7 @@ from hypothesis import settings
 from moto.server import ThreadedMotoServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+settings.register_profile("long", deadline=None, max_examples=8000)
 settings.register_profile("exporter", deadline=None)  # how fast an example is says nothing
 settings.load_profile("exporter")
 

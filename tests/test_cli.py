@@ -1,5 +1,6 @@
 """The command as users and their scripts call it: flags, texts, exit statuses."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from tests.conftest import Start
+from tests.conftest import Start, eventually
 
 GOOD = "user_pools: [{id: eu-west-1_Ab1, users: {usernames: [alice]}}]\nstate: {path: state.db}\n"
 
@@ -176,9 +177,13 @@ def test_output_that_nobody_takes(output: str, status: int, says: str, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after", [0.2, 0.5, 1.0])
 def test_signals_while_it_starts(number: signal.Signals, after: float, start: Start, tmp_path: Path) -> None:
-    """SIGINT and SIGTERM end a start with 0 and without a traceback; SIGHUP does not end it."""
+    """SIGINT and SIGTERM end a start with 0 and without a traceback, SIGHUP does not end it: from our first line on."""
     (tmp_path / "config.yaml").write_text(GOOD.replace("usernames: [alice]", "all: true"))
     exporter = start(env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    status = Path(f"/proc/{exporter.popen.pid}/status")
+    eventually(
+        lambda: re.search(r"^SigIgn:\s*[0-9a-f]*[13579bdf]$", status.read_text(), re.MULTILINE), "SIGHUP to be ignored"
+    )
     time.sleep(after)
     exporter.popen.send_signal(signal.SIGHUP)
     assert exporter.end(number) == 0

@@ -29,6 +29,7 @@ PAGES = [
     "docs/signals.md",
     "docs/privacy.md",
     "docs/status.md",
+    "docs/testing.md",
     "docs/web-configuration.md",
 ]
 README = (ROOT / "README.md").read_text()

@@ -46,7 +46,7 @@ def read_history(source: EventSource, requests: Requests, username: str, limit: 
         page = requests.make(lambda at=token: source.auth_events(username, at, size))  # type: ignore[misc]
         for event in page.events:
             history.take(event)
-        history.damaged += page.damaged
+        history.damaged += len(page.damaged)
         token = page.next_token
         if token is None or len(history.events) >= limit:
             return history

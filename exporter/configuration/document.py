@@ -18,8 +18,11 @@ Position = tuple[int, int]
 """Line and column, both from 1."""
 
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogates: no encoding has them
-_MERGE = "tag:yaml.org,2002:merge"
-_MOST_NODES = 1_000_000  # a few aliases of aliases can make a small file grow beyond any memory
+_STANDARD = "tag:yaml.org,2002:"
+_MERGE = f"{_STANDARD}merge"
+_STUMBLES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+_MOST_BITS = 1024  # of a number: no float is larger, and Python refuses to write out one of many thousand
+_MOST_COPIES = 100_000  # a few aliases of aliases can make a small file grow beyond any memory
 
 
 @dataclass(slots=True)
@@ -55,9 +58,20 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe subset; what looks like a time stays text, as durations and RFC 3339 times are read by the models."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {  # noqa: RUF012 - as PyYAML declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_STANDARD}timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node. PyYAML trusts a tag that is written out, and stumbles over a text that does not fit it."""
+        try:
+            value = super().construct_object(node, deep)
+        except _STUMBLES as error:
+            kind = f"!!{str(node.tag).removeprefix(_STANDARD)}"
+            raise yaml.MarkedYAMLError(problem=f"this is no {kind}", problem_mark=node.start_mark) from error
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise yaml.MarkedYAMLError(problem="this number is too large", problem_mark=node.start_mark)
+        return value
 
 
 def read_document(file: Path, hint: str, loader: Callable[[str], Loader] = _Loader, limit: int = -1) -> Document:
@@ -88,45 +102,65 @@ def _parse(file: Path, text: str, load: Callable[[str], Loader]) -> Document:
         document = Document(None)
         if node is None:
             return document
-        _mark(file, document, node, (), [])
+        _Places(file, document).note(node, ())
         document.content = loader.construct_document(node)
         return document
     finally:
         loader.dispose()
 
 
-def _mark(file: Path, document: Document, node: yaml.Node, path: KeyPath, around: list[yaml.Node]) -> None:
-    """Note where a node and all below it stand, and what is wrong there; raises `ConfigError` for a structure without end."""
-    line, column = node.start_mark.line + 1, node.start_mark.column + 1
-    document.values[path] = (line, column)
-    if node in around or len(document.values) > _MOST_NODES:
-        text = "an alias makes the document endless: write it out"
-        raise ConfigError([Problem(file, text, line, column, path_text(path))])
-    around.append(node)
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _mark(file, document, item, (*path, index), around)
-    elif isinstance(node, yaml.MappingNode):
-        _mark_mapping(file, document, node, path, around)
-    elif _NO_CHARACTER.search(node.value):
-        text = "an escape for half a character: write the character itself"
-        document.problems.append(Problem(file, text, line, column, path_text(path)))
-    around.pop()
+@dataclass(slots=True)
+class _Places:
+    """Notes where the nodes of a document stand, and what is wrong there.
+
+    `around` are the nodes that the one at hand is in, `seen` all so far; `copies` is how often an alias led to one of these, by
+    whatever path: two values of one key have the same. A mistake is told once, by however many aliases it stands in the document.
+    """
+
+    file: Path
+    document: Document
+    around: list[yaml.Node] = field(default_factory=list)
+    seen: set[yaml.Node] = field(default_factory=set)
+    copies: int = 0
+    told: set[Position] = field(default_factory=set)
+
+    def note(self, node: yaml.Node, path: KeyPath) -> None:
+        """Note a node and all below it; raises `ConfigError` for a structure without end."""
+        place = self.document.values[path] = _position(node)
+        self.copies += node in self.seen
+        self.seen.add(node)
+        if node in self.around or self.copies > _MOST_COPIES:
+            text = "an alias makes the document endless: write it out"
+            raise ConfigError([Problem(self.file, text, *place, path_text(path))])
+        self.around.append(node)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.note(item, (*path, index))
+        elif isinstance(node, yaml.MappingNode):
+            self._note_mapping(node, path)
+        elif _NO_CHARACTER.search(node.value):
+            self._tell("an escape for half a character: write the character itself", place, path)
+        self.around.pop()
+
+    def _note_mapping(self, node: yaml.MappingNode, path: KeyPath) -> None:
+        keys = self.document.keys
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"  # a structure is no key of anything
+            below, place = (*path, name), _position(key)
+            if below in keys and key.tag == _MERGE:  # a mapping may be merged with several others
+                below = (*path, f"<< in column {place[1]} of line {place[0]}")
+            if keys.setdefault(below, place) != place:
+                self._tell(f"this key stands in line {keys[below][0]} already", place, below)
+            self.note(value, below)
+
+    def _tell(self, text: str, place: Position, path: KeyPath) -> None:
+        if place not in self.told:
+            self.told.add(place)
+            self.document.problems.append(Problem(self.file, text, *place, path_text(path)))
 
 
-def _mark_mapping(
-    file: Path, document: Document, node: yaml.MappingNode, path: KeyPath, around: list[yaml.Node]
-) -> None:
-    for key, value in node.value:
-        below = (*path, str(key.value))
-        line, column = key.start_mark.line + 1, key.start_mark.column + 1
-        if below in document.keys and key.tag == _MERGE:  # a mapping may be merged with several others
-            below = (*path, f"<< in column {column} of line {line}")
-        if below in document.keys:
-            text = f"this key stands in line {document.keys[below][0]} already"
-            document.problems.append(Problem(file, text, line, column, path_text(below)))
-        document.keys.setdefault(below, (line, column))
-        _mark(file, document, value, below, around)
+def _position(node: yaml.Node) -> Position:
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def path_text(path: KeyPath) -> str:

@@ -21,7 +21,13 @@ class Problem:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, self.path, self.text) if part)
+        """Return it as one line; what a terminal would not show as it is, is written as an escape."""
+        line = ": ".join(part for part in (self.place, self.path, self.text) if part)
+        return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 class ConfigError(Exception):

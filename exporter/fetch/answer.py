@@ -1,23 +1,41 @@
 """Turns the answers of the API, as their JSON has them, into pages: nothing in an answer is taken on trust."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeGuard
+from hashlib import sha256
+from typing import Any, TypeGuard
 
 from exporter.event.event import AuthEvent, Challenge, Context, Feedback, Risk
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import EventPage, ListedUser, PoolDescription, UserPage
+from exporter.fetch.source import DamagedEntry, EventPage, ListedUser, PoolDescription, UserPage
 
 _COGNITO_LAUNCHED = datetime(2014, 1, 1, tzinfo=UTC)
 _CLOCK_ERROR = timedelta(days=1)
 _LONGEST_NAME = 1024  # an EventId is a UUID, a user name has at most 128 characters (botocore's model)
 _LONGEST_TOKEN = 131_072  # the model's bound of a NextToken
-_LONGEST_TEXT = 2048
+_LONGEST_TEXT = 512  # a DeviceName is the longest there is, some 40 characters
 _MOST_CHALLENGES = 100
+_MOST_ENTRIES = 1000  # of a page: 60 can be asked for, and not all that answers in Cognito's stead heeds this
 _DATES = (float, int, str, datetime)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # SQLite's JSON ends at NUL, and UTF-8 has no lone surrogates
 _REPLACEMENT = "\ufffd"
+
+# What the API describes of an entry, beside its id and date: https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_AuthEventType.html
+_MEMBERS: Mapping[str, Any] = {
+    "EventType": str,
+    "EventResponse": str,
+    "EventRisk": {"RiskDecision": str, "RiskLevel": str, "CompromisedCredentialsDetected": bool},
+    "ChallengeResponses": [{"ChallengeName": str, "ChallengeResponse": str}],
+    "EventContextData": {"IpAddress": str, "DeviceName": str, "Timezone": str, "City": str, "Country": str},
+    "EventFeedback": {"FeedbackValue": str, "Provider": str, "FeedbackDate": _DATES},
+}
+
+
+class _WrongType(Exception):  # noqa: N818 - it never leaves this module
+    """A member is there, and of a type that the API does not describe."""
 
 
 def event_page(answer: object, now: datetime) -> EventPage:
@@ -27,9 +45,15 @@ def event_page(answer: object, now: datetime) -> EventPage:
     not pass for the end of a history.
     """
     page = _structure(answer, "the answer")
-    entries, latest = _list(page, "AuthEvents"), now + _CLOCK_ERROR
-    events = tuple([event for entry in entries if (event := _event(entry, latest)) is not None])
-    return EventPage(events, _token(page, "NextToken"), damaged=len(entries) - len(events))
+    latest, events, damaged, alike = now + _CLOCK_ERROR, [], [], Counter[str]()
+    for entry in _list(page, "AuthEvents"):
+        try:
+            events.append(_event(entry, latest))
+        except _WrongType:
+            one = _damaged(entry, latest)
+            alike[one.digest] += 1  # several may have lost all that tells them apart: each is waited for
+            damaged.append(one._replace(digest=f"{one.digest}.{alike[one.digest]}"))
+    return EventPage(tuple(events), _token(page, "NextToken"), tuple(damaged))
 
 
 def user_page(answer: object, token_key: str, now: datetime) -> UserPage:
@@ -50,7 +74,7 @@ def pool_description(answer: object) -> PoolDescription:
     """
     pool = _structure(_structure(answer, "the answer").get("UserPool"), "UserPool")
     return PoolDescription(
-        threat_protection=_text(_optional(pool, "UserPoolAddOns").get("AdvancedSecurityMode")),
+        threat_protection=_text(_fitting(_optional(pool, "UserPoolAddOns").get("AdvancedSecurityMode"), str)),
         estimated_users=_count(pool.get("EstimatedNumberOfUsers")),
     )
 
@@ -67,7 +91,7 @@ def _structure(value: object, what: str) -> dict[object, object]:
 
 def _list(page: dict[object, object], key: str) -> Sequence[object]:
     value = page.get(key)
-    if not isinstance(value, list):
+    if not isinstance(value, list) or len(value) > _MOST_ENTRIES:
         raise _malformed(key)
     return value
 
@@ -79,14 +103,14 @@ def _token(page: dict[object, object], key: str) -> str | None:
     raise _malformed(key)
 
 
-def _event(entry: object, latest: datetime) -> AuthEvent | None:
-    """Return the event, None where it has no usable id or date."""
+def _event(entry: object, latest: datetime) -> AuthEvent:
+    """Return the event. Raises `_WrongType` where it has no usable id or date, or anything is of a wrong type."""
     if not isinstance(entry, dict):
-        return None
+        raise _WrongType
     get = entry.get
     event_id, created = get("EventId"), _date(get("CreationDate"), latest)
     if not _is_name(event_id) or created is None:
-        return None
+        raise _WrongType
     return AuthEvent(
         event_id, created, _text(get("EventType")), _text(get("EventResponse")),
         _risk(get("EventRisk")), _challenges(get("ChallengeResponses")),
@@ -94,28 +118,52 @@ def _event(entry: object, latest: datetime) -> AuthEvent | None:
     )  # fmt: skip
 
 
-def _risk(value: object) -> Risk | None:
-    if not isinstance(value, dict):
+def _damaged(entry: object, latest: datetime) -> DamagedEntry:
+    """Return an entry that is not believed, with what can be read of it."""
+    digest = sha256(json.dumps(entry, sort_keys=True, default=repr).encode()).hexdigest()
+    try:
+        return DamagedEntry(digest, _event(_readable(entry), latest))
+    except _WrongType:
+        return DamagedEntry(digest, None)
+
+
+def _readable(entry: object) -> object:
+    if not isinstance(entry, dict):
         return None
-    get = value.get
-    return Risk(_text(get("RiskDecision")), _text(get("RiskLevel")), get("CompromisedCredentialsDetected") is True)
+    return entry | {name: _fitting(entry.get(name), described) for name, described in _MEMBERS.items()}
+
+
+def _fitting(value: object, described: Any) -> object:
+    """Return what there is of a value as described, None where it is of another type."""
+    if isinstance(described, Mapping):
+        return {n: _fitting(value.get(n), d) for n, d in described.items()} if isinstance(value, dict) else None
+    if isinstance(described, list):
+        (each,) = described
+        fitting = [_fitting(item, each) for item in value] if isinstance(value, list) else []
+        return [item for item in fitting if item is not None]
+    return value if isinstance(value, described) else None
+
+
+def _risk(value: object) -> Risk | None:
+    if value is None:
+        return None
+    get = _members(value)
+    return Risk(_text(get("RiskDecision")), _text(get("RiskLevel")), _flag(get("CompromisedCredentialsDetected")))
 
 
 def _challenges(value: object) -> tuple[Challenge, ...]:
-    if not isinstance(value, list):
+    if value is None:
         return ()
-    steps = [
-        Challenge(_text(step.get("ChallengeName")), _text(step.get("ChallengeResponse")))
-        for step in value[:_MOST_CHALLENGES]
-        if isinstance(step, dict)
-    ]
-    return tuple(steps)
+    if not isinstance(value, list):
+        raise _WrongType
+    steps = map(_members, value[:_MOST_CHALLENGES])
+    return tuple([Challenge(_text(get("ChallengeName")), _text(get("ChallengeResponse"))) for get in steps])
 
 
 def _context(value: object) -> Context | None:
-    if not isinstance(value, dict):
+    if value is None:
         return None
-    get = value.get
+    get = _members(value)
     return Context(
         _text(get("IpAddress")),
         _text(get("DeviceName")),
@@ -126,11 +174,10 @@ def _context(value: object) -> Context | None:
 
 
 def _feedback(value: object, latest: datetime) -> Feedback | None:
-    if not isinstance(value, dict):
+    if value is None:
         return None
-    return Feedback(
-        _text(value.get("FeedbackValue")), _text(value.get("Provider")), _date(value.get("FeedbackDate"), latest)
-    )
+    get = _members(value)
+    return Feedback(_text(get("FeedbackValue")), _text(get("Provider")), _date(get("FeedbackDate"), latest))
 
 
 def _user(entry: object, latest: datetime) -> ListedUser:
@@ -144,6 +191,19 @@ def _user(entry: object, latest: datetime) -> ListedUser:
 def _optional(page: dict[object, object], key: str) -> dict[object, object]:
     value = page.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _members(value: object) -> Callable[[str], object]:
+    """Return what gets the members of a structure."""
+    if not isinstance(value, dict):
+        raise _WrongType
+    return value.get
+
+
+def _flag(value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is True
+    raise _WrongType
 
 
 def _count(value: object) -> int | None:
@@ -160,8 +220,12 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 
 def _text(value: object) -> str | None:
-    """Return a text that can be stored and shown, None where the value is no text or an empty one."""
-    if not value or not isinstance(value, str):
+    """Return a text that can be stored and shown, None where it is absent or empty. Raises `_WrongType` for what is no text."""
+    if not isinstance(value, str):
+        if value is None:
+            return None
+        raise _WrongType
+    if not value:
         return None
     # the usual case, quickly: what is unstorable is unprintable
     if len(value) <= _LONGEST_TEXT and value.isprintable():

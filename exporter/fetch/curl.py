@@ -17,8 +17,11 @@ import pycurl
 
 from exporter.fetch.outcome import Outcome
 
-MOST_BYTES = 16 * 2**20
-"""Of an answer's body: a page of 60 events has some 30 kB. Its head is bounded by libcurl itself, to 300 kB."""
+MOST_BYTES = 4 * 2**20
+"""Of an answer's body: a page of 60 events has some 30 kB, one of 60 users with attributes at their longest may have some MB.
+
+It bounds what all workers hold at once. The head of an answer is bounded by libcurl itself, to 300 kB.
+"""
 
 _CHUNK = 64 * 1024  # so that most answers come in one piece: each is a call back into Python
 

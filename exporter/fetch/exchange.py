@@ -20,10 +20,13 @@ from botocore.signers import RequestSigner
 from botocore.utils import get_environ_proxies
 
 from exporter.fetch.curl import Answer, Curl
-from exporter.fetch.failure import Exchange, failure_of
+from exporter.fetch.failure import SENTENCES, Exchange, failure_of
 from exporter.fetch.outcome import FetchError, Outcome
 
 _T = TypeVar("_T")
+
+_LARGE = 2**18  # bytes; an answer is rarely larger, so that most need not be looked through
+_MOST_PARTS = 100_000  # of a large answer: a page of 60 users with 50 attributes each has some 12,000
 
 OnRequest = Callable[[str, Outcome, float], None]
 """(operation, outcome, seconds): hears of each HTTP attempt once it has ended, in the thread that made it."""
@@ -159,9 +162,16 @@ def _content(model: OperationModel, answer: Answer) -> Any:
 
     botocore's own walk along the shapes takes most of that 0.9 ms, and refuses a page for one entry.
     """
+    if _is_bloated(answer.body):
+        raise FetchError(Outcome.MALFORMED, f"{model.name}: {SENTENCES[Outcome.MALFORMED]} (it has too many parts)")
     protocol = model.service_model.resolved_protocol
     if protocol == "json" and answer.status_code == HTTPStatus.OK:
         return json.loads(answer.body)
     # Of an error's head these protocols read the id of the request, which nobody wants to know.
     whole = {"status_code": answer.status_code, "headers": {}, "body": answer.body}
     return create_parser(protocol).parse(whole, model.output_shape)  # type: ignore[arg-type] # it may be None
+
+
+def _is_bloated(body: bytes) -> bool:
+    """Tell whether a body would take up to fifty times its size as objects, in each worker at once."""
+    return len(body) > _LARGE and sum(map(body.count, (b"[", b"{", b","))) > _MOST_PARTS

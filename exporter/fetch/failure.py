@@ -130,7 +130,12 @@ def _refusal(error: ClientError, operation: str) -> FetchError:
         text += f": {details.get('Message', '')}".encode(errors="replace").decode()
     elif outcome is Outcome.POOL_NOT_FOUND and operation == "ListUsersInGroup":
         text += "; the group, or the pool itself, does not exist"
-    return FetchError(outcome, " ".join(text.split())[:_LONGEST_MESSAGE])
+    return FetchError(outcome, _on_one_line(text)[:_LONGEST_MESSAGE])
+
+
+def _on_one_line(text: str) -> str:
+    """Return a server's words without what a terminal or a page would obey."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
 
 
 def _outcome_of(code: str, error: ClientError) -> Outcome:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from exporter.event.event import AuthEvent
 
@@ -11,17 +11,28 @@ FULL_PAGE = 60
 """The most that AdminListUserAuthEvents, ListUsers and ListUsersInGroup give at once."""
 
 
+class DamagedEntry(NamedTuple):
+    """An entry of a page that is not what the API describes: without a usable id or date, or with a member of a wrong type.
+
+    `digest` stands for its content, the same whenever it is shown so. `event` is what can be read of it, wrong members taken for
+    absent ones; None without a usable id or date.
+    """
+
+    digest: str
+    event: AuthEvent | None
+
+
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """One page of a user's history.
 
-    `damaged` counts entries without a usable id or date: what is left of the page is good, but the page does not make its
-    stretch of history known. `next_token` is None at the end of the history; an empty page may carry one.
+    What is left of a page beside `damaged` entries is good, but the page does not make its stretch of history known.
+    `next_token` is None at the end of the history; an empty page may carry one.
     """
 
     events: tuple[AuthEvent, ...]
     next_token: str | None
-    damaged: int = 0
+    damaged: tuple[DamagedEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

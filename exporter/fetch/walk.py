@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from exporter.event.event import AuthEvent
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import FULL_PAGE, EventPage
+from exporter.fetch.source import FULL_PAGE, DamagedEntry, EventPage
 
 IN_PROGRESS = "InProgress"
 
@@ -20,8 +20,8 @@ class Walk:
     `asked_at` is when the walk began, `answered_at` when the first of the pages it shows was had, `depth` is how far back it was
     to reach, all in epoch seconds. `events` are oldest first, each id once. `first_page`: the ids of the first of these pages.
     `first_page_since` is the creation (epoch seconds) of the oldest event in the first page; None where that is no full page, or
-    the whole history. `truncated`: the history goes on below `max_pages`. `damaged`: entries that could not be read.
-    `disorder`: by how many seconds, at most, an event stood below an older one.
+    the whole history. `truncated`: the history goes on below `max_pages`. `damaged`: entries that could not be read whole, each
+    content once. `disorder`: by how many seconds, at most, an event stood below an older one.
     """
 
     asked_at: float
@@ -31,7 +31,7 @@ class Walk:
     first_page: frozenset[str]
     first_page_since: float | None
     truncated: bool = False
-    damaged: int = 0
+    damaged: tuple[DamagedEntry, ...] = ()
     disorder: float = 0.0
 
 
@@ -48,12 +48,12 @@ class _Trail:
     last: float = float("inf")
     oldest: float = float("inf")
     disorder: float = 0.0
-    damaged: int = 0
+    damaged: dict[str, DamagedEntry] = field(default_factory=dict)
 
     def add(self, page: EventPage) -> None:
         """Take a page in; an event shown twice keeps its latest answer, a final one before one in progress."""
         self.pages.append(page)
-        self.damaged += page.damaged
+        self.damaged |= {entry.digest: entry for entry in page.damaged}
         self._follow([event.created.timestamp() for event in page.events])
         for event in page.events:
             known = self.events.get(event.event_id)
@@ -141,7 +141,7 @@ async def _begun(ask: Ask, clock: Callable[[], float], limit: int, trail: _Trail
 
 def _is_short(page: EventPage, limit: int) -> bool:
     """Tell whether a page has fewer events than asked for, and more below: the number is then not what the API pages by."""
-    return page.next_token is not None and len(page.events) + page.damaged < limit
+    return page.next_token is not None and len(page.events) + len(page.damaged) < limit
 
 
 def _finished(trail: _Trail, asked_at: float, answered_at: float, *, first_page_since: float | None) -> Walk:
@@ -153,7 +153,7 @@ def _finished(trail: _Trail, asked_at: float, answered_at: float, *, first_page_
         first_page=frozenset(event.event_id for event in trail.pages[0].events),
         first_page_since=first_page_since,
         truncated=not trail.suffices,
-        damaged=trail.damaged,
+        damaged=tuple(trail.damaged.values()),
         disorder=trail.disorder,
     )
 

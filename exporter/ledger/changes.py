@@ -32,7 +32,7 @@ class PollChanges:
             return None
         tally = self.book.tally(self.pool, update.labels, self.settings.max_series)
         folded = self._count(update, tally)
-        owner = self.user if place is None else place.user
+        owner = self._owner(update, place)
         by_user, user_folded = self._user_series(update, owner)
         self._note(update, place, tally.events, by_user)
         self._tell(update, place, tally.events, owner)
@@ -41,6 +41,12 @@ class PollChanges:
             if self.lines is not None:
                 self.lines.add(update, self.name_of(owner))
         return self._row(update, tally.events, by_user, owner)
+
+    def _owner(self, update: Update, place: Place | None) -> int:
+        """Return whose known ground tells of an event once its row is forgotten; an open one stays with who opened it."""
+        if place is None or (update.counted and place.known.standing is Standing.UNCOUNTED):
+            return self.user
+        return place.user
 
     def _row(self, update: Update, series: Series, by_user: Series | None, owner: int) -> Row:
         """Return an event's row; plain integers, as sqlite3 looks for an adapter for each value of another type."""

@@ -111,6 +111,8 @@ class PoolState:
     """What changed in one pool by a commit, or, when loaded, all there is; series come before the events in them.
 
     `failing` is by row of the user, None for whose latest sign-in did not fail. `forgotten` are rows of series that are no more.
+    `unreadable` counts entries of answers that are waited for no longer: they are counted with what can be read of them, if
+    anything.
     """
 
     counters: list[CounterState] = field(default_factory=list)
@@ -118,6 +120,7 @@ class PoolState:
     lags: list[float] = field(default_factory=list)
     unknown_values: dict[str, int] = field(default_factory=dict)
     folded: int = 0
+    unreadable: int = 0
     failing: dict[int, FailedSignIns | None] = field(default_factory=dict)
     forgotten: list[int] = field(default_factory=list)
 
@@ -245,6 +248,18 @@ class Ledger(Protocol):
 
     def release(self, now: float) -> dict[str, PoolState]:
         """Commit that series held at zero for `series_hold` show their value. Raises `CommitError`."""
+        ...
+
+    def beat(self) -> None:
+        """Commit the smallest of transactions, which tells whether the state takes any. Raises `CommitError`."""
+        ...
+
+    def reopen(self, now: float) -> dict[str, PoolState]:
+        """Open the state anew, where that can help one that keeps failing; return all there is then, by pool id.
+
+        It may be more than was told: a transaction that failed may be there all the same, as after a kill. Empty where there is
+        nothing new. Raises `CommitError`.
+        """
         ...
 
     def close(self) -> None:

@@ -1,12 +1,11 @@
 """Lines of the event log, from the transaction that counts their events until they are known to be written."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from exporter.event.event import AuthEvent
 from exporter.event.line import EventLine
-from exporter.ledger.database import transaction
-from exporter.ledger.ledger import CommitError, Poll
+from exporter.ledger.database import Database, disk_errors
+from exporter.ledger.ledger import Poll
 from exporter.ledger.rules import Update
 
 
@@ -44,14 +43,20 @@ class SqliteOutbox:
     `_deleted` are not there any more, `_last` is the last one committed.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._db = connection
         self.line: EventLine | None = None
         """How lines are made of events that are counted; None where none are."""
+        self._written = 0
+        self.read_numbers()
+
+    def read_numbers(self) -> None:
+        """Take the numbers from the state, which was opened; what is known to be written stays so."""
         numbers = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event_line'"
-        self._last = self._next = int(connection.execute(numbers).fetchone()[0])
-        first = connection.execute("SELECT min(id) FROM event_line").fetchone()[0]
-        self._written = self._deleted = self._deleting = self._last if first is None else int(first) - 1
+        self._last = self._next = int(self._db.execute(numbers).fetchone()[0])
+        first = self._db.execute("SELECT min(id) FROM event_line").fetchone()[0]
+        self._deleted = self._deleting = self._last if first is None else int(first) - 1
+        self._written = max(self._written, self._deleted)
 
     # -- in the ledger's transactions ------------------------------------------------------------------------------------------
 
@@ -88,12 +93,10 @@ class SqliteOutbox:
 
     def read(self, limit: int) -> Sequence[tuple[int, str]]:
         """Return the oldest lines not known to be written, with their numbers. Raises `CommitError`."""
-        try:
+        with disk_errors():
             return self._db.execute(
                 "SELECT id, line FROM event_line WHERE id > ? ORDER BY id LIMIT ?", (self._written, limit)
             ).fetchall()
-        except sqlite3.Error as error:
-            raise CommitError(str(error)) from error
 
     def wrote(self, number: int) -> None:
         """Note that lines up to this number are written; the next transaction deletes them."""
@@ -108,6 +111,6 @@ class SqliteOutbox:
         """Delete what is written now, in a transaction of its own. Raises `CommitError`."""
         if self._written == self._deleted:
             return
-        with transaction(self._db):
+        with self._db.transaction():
             self.delete_written()
         self.committed()

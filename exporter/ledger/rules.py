@@ -4,8 +4,8 @@ Pure functions over what the store read; docs/design.md tells why the promises f
 poll is a named tuple, which is made in a third of the time of a frozen dataclass.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -20,6 +20,13 @@ HISTORY_KEPT = 2 * 366 * 86_400.0
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pool-settings-threat-protection.html
 """
+
+
+NEWEST_KEPT = 3
+"""Of each user so many of the newest counted events are never forgotten: by them another name of the same person is known."""
+
+UNREADABLE_FOR = 6 * 3600.0
+"""Seconds that an entry which cannot be read whole is waited for: a passing fault is long over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Ground(NamedTuple):
     Events created before `start` are never counted. Those in [start, floor) are known ground: counted, or too late. `mark` is
     the newest creation shown by the walk of `mark_at`, the last one to reach known ground; `overlap` later the next one does, and
     known ground moves up to the mark.
-    `newest_id` names the newest event shown, `first_page_since` is the lowest creation at which feedback is still awaited.
+    `first_page_since` is the lowest creation at which feedback is still awaited.
     """
 
     start: float
@@ -67,7 +74,6 @@ class Ground(NamedTuple):
     mark: float | None = None
     mark_at: float | None = None
     newest: float | None = None
-    newest_id: str | None = None
     first_page_since: float = 0.0
     polled_at: float | None = None
 
@@ -96,7 +102,7 @@ class Memory:
     """All that the ledger knows that bears on one poll of one user.
 
     `known`: the shown events it remembers, by id. `open_events`: this user's events in progress. `aliases`: the ground of other
-    names whose newest event the walk showed: other names of the same person. `countries`: those of earlier passed sign-ins.
+    names of the same person. `countries`: those of earlier passed sign-ins.
     """
 
     ground: Ground
@@ -141,6 +147,30 @@ def judge_walk(walk: Walk, memory: Memory, rules: ValueRules, settings: Settings
     return judgement
 
 
+def without_given_up(walk: Walk, waited_for: Collection[str]) -> Walk:
+    """Return a walk whose damaged entries are only those waited for, by their digests; of the others counts what can be read."""
+    shown = {event.event_id for event in walk.events}
+    given_up = {
+        entry.event.event_id: entry.event
+        for entry in walk.damaged
+        if entry.digest not in waited_for and entry.event is not None and entry.event.event_id not in shown
+    }
+    events = sorted([*walk.events, *given_up.values()], key=lambda event: event.created)
+    waiting = tuple(entry for entry in walk.damaged if entry.digest in waited_for)
+    return replace(walk, events=tuple(events), damaged=waiting)
+
+
+def shows_history(walk: Walk, newest_counted: Sequence[str]) -> bool:
+    """Tell whether a walk has shown the history of another user, of whom these are the newest counted events within its reach.
+
+    Then both names are one person's. One of three may have come under a wrong user, or may not be shown; damaged entries may be
+    any of them.
+    """
+    shown = {event.event_id for event in walk.events}
+    alike = sum(event_id in shown for event_id in newest_counted) + len(walk.damaged)
+    return 2 * alike > len(newest_counted) > 0
+
+
 def _gone(walk: Walk, open_events: Sequence[KnownEvent], settings: Settings) -> Sequence[KnownEvent]:
     """Return the open events that a walk should have shown and did not.
 
@@ -169,7 +199,7 @@ def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:
         return ground._replace(polled_at=walk.asked_at)
     newest = walk.events[-1] if walk.events else None
     if newest is not None and newest.created.timestamp() >= (ground.newest or 0.0):
-        ground = ground._replace(newest=newest.created.timestamp(), newest_id=newest.event_id)
+        ground = ground._replace(newest=newest.created.timestamp())
     since = max(ground.first_page_since, walk.first_page_since or 0.0)
     went_deep = walk.depth <= ground.floor
     ground = ground._replace(polled_at=walk.asked_at, first_page_since=since)
@@ -184,9 +214,15 @@ def as_of_clock(ground: Ground, clock_set_at: float, now: float) -> Ground:
     """
     if ground.mark_at is None:
         return ground
-    if ground.mark_at > now:
-        return ground._replace(mark_at=now)
-    return ground._replace(mark_at=clock_set_at) if ground.mark_at < clock_set_at <= now else ground
+    since = known_since(ground.mark_at, clock_set_at, now)
+    return ground if since == ground.mark_at else ground._replace(mark_at=since)
+
+
+def known_since(since: float, clock_set_at: float, now: float) -> float:
+    """Return from when on a time that began at `since` is known to have run, by a clock that was set at `clock_set_at`."""
+    if since > now:
+        return now
+    return clock_set_at if since < clock_set_at <= now else since
 
 
 def _rotated(ground: Ground, walk: Walk, overlap: float) -> Ground:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 APPLICATION_ID = 0x434F4741  # "COGA"; https://www.sqlite.org/pragma.html#pragma_application_id
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -15,21 +15,14 @@ CREATE TABLE pool (id INTEGER PRIMARY KEY, pool_id TEXT NOT NULL UNIQUE, discove
 -- One row a configured or discovered user name; rules.Ground tells what the times mean.
 CREATE TABLE user (
     id INTEGER PRIMARY KEY, pool INTEGER NOT NULL, name TEXT NOT NULL, selected INTEGER NOT NULL, selected_at REAL NOT NULL,
-    start REAL NOT NULL, floor REAL NOT NULL, mark REAL, mark_at REAL, newest REAL, newest_id TEXT,
+    start REAL NOT NULL, floor REAL NOT NULL, mark REAL, mark_at REAL, newest REAL,
     first_page_since REAL NOT NULL DEFAULT 0, polled_at REAL, found INTEGER NOT NULL DEFAULT 1,
     activity BLOB NOT NULL DEFAULT x'', failures INTEGER NOT NULL DEFAULT 0, failed_at REAL, passed_at REAL,
     UNIQUE (pool, name)
 );
-CREATE INDEX user_newest ON user (pool, newest_id) WHERE newest_id IS NOT NULL;
 CREATE INDEX user_selected ON user (pool) WHERE selected;
 CREATE INDEX user_unselected ON user (pool, coalesce(polled_at, selected_at)) WHERE NOT selected;
 CREATE INDEX user_failing ON user (pool) WHERE failures > 0;
-
--- Newest events of user names until commit `replaced`; kept while a walk that began before it is under way.
-CREATE TABLE former_newest (
-    event_id TEXT NOT NULL, user INTEGER NOT NULL, replaced INTEGER NOT NULL, PRIMARY KEY (event_id, user)
-) WITHOUT ROWID;
-CREATE INDEX former_newest_replaced ON former_newest (replaced);
 
 -- Events that may be shown again and must be known then: rules.Standing in `standing`, labels only while open. One `in_progress`,
 -- counted or not, may still end, and stands under other labels then.
@@ -53,6 +46,11 @@ CREATE TABLE series (
 
 -- Lines of the event log that may not be written yet; numbers are not used again.
 CREATE TABLE event_line (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL);
+
+-- Entries of answers that could not be read whole, by a digest of their content: since when they are shown so.
+CREATE TABLE unreadable (
+    user INTEGER NOT NULL, entry TEXT NOT NULL, since REAL NOT NULL, given_up INTEGER NOT NULL, PRIMARY KEY (user, entry)
+) WITHOUT ROWID;
 
 CREATE TABLE country (user INTEGER NOT NULL, country TEXT NOT NULL, PRIMARY KEY (user, country)) WITHOUT ROWID;
 
@@ -81,6 +79,12 @@ _USER_IN_PROGRESS_INDEX = """
 CREATE INDEX event_user_in_progress ON event (user_series, created) WHERE in_progress AND user_series IS NOT NULL
 """
 
+_UNREADABLE_TABLE = """
+CREATE TABLE unreadable (
+    user INTEGER NOT NULL, entry TEXT NOT NULL, since REAL NOT NULL, given_up INTEGER NOT NULL, PRIMARY KEY (user, entry)
+) WITHOUT ROWID
+"""
+
 MIGRATIONS: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         1: (
@@ -103,6 +107,13 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = MappingProxyType(
             "CREATE INDEX user_unselected ON user (pool, coalesce(polled_at, selected_at)) WHERE NOT selected",
             "CREATE INDEX user_failing ON user (pool) WHERE failures > 0",
             "CREATE TABLE event_line (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL)",
+        ),
+        3: (
+            "DROP TABLE former_newest",
+            "DROP INDEX user_newest",
+            "ALTER TABLE user DROP COLUMN newest_id",
+            _UNREADABLE_TABLE,
+            "INSERT OR REPLACE INTO meta SELECT 'one_kept_until', value FROM meta WHERE key = 'commits'",
         ),
     }
 )

@@ -1,12 +1,11 @@
 """Which users are selected: batches of them as a discovery goes on, and at its end those whom it has not found."""
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger.database import transaction
+from exporter.ledger.database import Database
 from exporter.ledger.ledger import Deselection, DiscoveryEnd, KnownUser, StartRule
 
 _USERS_AFTER = (
@@ -31,7 +30,7 @@ _PRUNE = (
 _FORGET_USER = (
     "DELETE FROM event WHERE user = ?",
     "DELETE FROM country WHERE user = ?",
-    "DELETE FROM former_newest WHERE user = ?",
+    "DELETE FROM unreadable WHERE user = ?",
 )
 _LINGERING = (
     "SELECT DISTINCT e.user FROM event e INDEXED BY event_open CROSS JOIN user u ON u.id = e.user "
@@ -61,7 +60,7 @@ class _Found:
 class SelectedUsers:
     """The selected users of each pool, by rows of the tables `pool` and `user`; times in epoch seconds."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._db = connection
         self._found: dict[int, _Found] = {}
         self._found_before: dict[int, _Found] = {}  # by the last complete discovery of this process
@@ -86,21 +85,25 @@ class SelectedUsers:
         known = {name: rest for name, *rest in self._db.execute(_ROWS_OF_NAMES, (pool, json.dumps([*starts])))}
         new = {name: (pool, name, began, at) for name, at in starts.items() if name not in known}
         back = [row for row, selected in known.values() if not selected]
-        inserted = self._insert([*new.values()], back)
+        inserted, gained = self._insert([*new.values()], back)
         rows = {name: row for name, (row, _) in known.items()} | dict(zip(new, inserted, strict=True))
         found = self._found_by(pool, began)
         for user in users:
             found.add(rows[user.username], _NAMED if user.by_name else _LISTED)
-        gained = [*inserted, *back]
-        return [_known_user(row) for row in self._db.execute(_USERS_OF_ROWS, (json.dumps(gained),))]
+        return gained
 
-    def _insert(self, new: Sequence[tuple[int, str, float, float]], back: Sequence[int]) -> Sequence[int]:
-        """Select users in one transaction, those with a row and those without; return the rows of the latter."""
+    def _insert(
+        self, new: Sequence[tuple[int, str, float, float]], back: Sequence[int]
+    ) -> tuple[Sequence[int], Sequence[KnownUser]]:
+        """Select users in one transaction, those with a row and those without; return the rows of the latter, and all of them."""
         if not new and not back:
-            return ()
-        with transaction(self._db):
+            return (), ()
+        with self._db.transaction():
             self._db.executemany("UPDATE user SET selected = 1 WHERE id = ?", ((row,) for row in back))
-            return [self._db.execute(_INSERT, values).fetchone()[0] for values in new]
+            inserted = [self._db.execute(_INSERT, values).fetchone()[0] for values in new]
+            # before the commit: whoever is selected by then and not told of would not be polled
+            rows = self._db.execute(_USERS_OF_ROWS, (json.dumps([*inserted, *back]),)).fetchall()
+        return inserted, [_known_user(row) for row in rows]
 
     def _mark_discovered(self, pool: int, began: float) -> float:
         """Return when the first discovery of a pool began, followed to its end or not: that of `began` where none was before.
@@ -110,7 +113,7 @@ class SelectedUsers:
         discovered: float | None = self._db.execute("SELECT discovered FROM pool WHERE id = ?", (pool,)).fetchone()[0]
         if discovered is not None:
             return discovered
-        with transaction(self._db):
+        with self._db.transaction():
             self._db.execute("UPDATE pool SET discovered = ? WHERE id = ?", (began, pool))
         return began
 
@@ -128,11 +131,11 @@ class SelectedUsers:
         rows = [row for (row,) in self._db.execute(_ROWS_AFTER, (pool, after, limit))]
         removed = self._leaving(pool, end, rows)
         is_last = len(rows) < limit
-        if removed:
-            with transaction(self._db):
-                self._db.executemany("UPDATE user SET selected = 0 WHERE id = ?", ((row,) for row in removed))
-        if is_last and end.complete:
-            self._keep_selectors(pool, end.selectors)
+        is_followed = is_last and end.complete
+        self._commit_end(pool, removed, end.selectors if is_followed else None)
+        for row in removed:
+            self._missed.pop(row, None)
+        if is_followed:
             self._found_before[pool] = self._found_by(pool, end.began)
         return Deselection(removed, None if is_last else rows[-1])
 
@@ -148,7 +151,6 @@ class SelectedUsers:
             is_over = end.complete and (not has_left_the_pool or self._is_polled(row, polled_at, end))
             if is_over or name in end.excluded:
                 leaving.append(row)
-                self._missed.pop(row, None)
         return leaving
 
     def _was_listed(self, pool: int, row: int) -> bool:
@@ -166,9 +168,14 @@ class SelectedUsers:
         selectors: str | None = self._db.execute("SELECT selectors FROM pool WHERE id = ?", (pool,)).fetchone()[0]
         return selectors
 
-    def _keep_selectors(self, pool: int, selectors: str) -> None:
-        if self._selectors(pool) != selectors:
-            with transaction(self._db):
+    def _commit_end(self, pool: int, removed: Sequence[int], selectors: str | None) -> None:
+        """Deselect users and keep the selectors, where given, in one transaction; none where all is so already."""
+        is_new = selectors is not None and self._selectors(pool) != selectors
+        if not removed and not is_new:
+            return
+        with self._db.transaction():
+            self._db.executemany("UPDATE user SET selected = 0 WHERE id = ?", ((row,) for row in removed))
+            if is_new:
                 self._db.execute("UPDATE pool SET selectors = ? WHERE id = ?", (selectors, pool))
 
     # -- long after --------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """The series of the counter families in memory, as committed, and a transaction's changes over them."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from exporter.event.labels import Labels
 from exporter.ledger.counters import COUNTERS, EVENTS, USER_EVENTS, event_increments, events_series
+from exporter.ledger.database import Database
 
 Key = tuple[int, str, tuple[str, ...]]
 """(pool row, family, labels)"""
@@ -181,7 +181,7 @@ class SeriesBook:
         if series is not None and (series.last is None or created > series.last):
             self.changing(series).note_event(created)
 
-    def write(self, connection: sqlite3.Connection, hold: float) -> None:
+    def write(self, connection: Database, hold: float) -> None:
         """Write the transaction's changes; with no hold set, new series show their value at once."""
         if hold <= 0:
             for series in self._batch.values():
@@ -190,6 +190,11 @@ class SeriesBook:
             "INSERT OR REPLACE INTO series VALUES (?,?,?,?,?,?,?,?,?)",
             [series.row() for series in self._batch.values()],
         )
+
+    @property
+    def changed(self) -> Collection[Series]:
+        """The series that the transaction under way has changed so far."""
+        return self._batch.values()
 
     def committed(self, now: float) -> list[Series]:
         """Take the transaction's changes as committed, and return them."""

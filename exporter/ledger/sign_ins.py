@@ -1,10 +1,10 @@
 """Whose latest sign-ins have failed: by what each walk shows, counted or not, as the gauges do."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from exporter.fetch.walk import Walk
+from exporter.ledger.database import Database
 from exporter.ledger.ledger import FailedSignIns
 from exporter.ledger.rules import Update
 
@@ -44,7 +44,7 @@ class SignIns(NamedTuple):
 class SignInRows:
     """What the table `user` holds of sign-ins, by row."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._db = connection
 
     def failing(self, pool: int) -> dict[int, FailedSignIns | None]:

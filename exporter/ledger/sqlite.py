@@ -15,7 +15,7 @@ from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
 from exporter.ledger.changes import PollChanges
 from exporter.ledger.counters import EVENTS
-from exporter.ledger.database import open_database, transaction
+from exporter.ledger.database import disk_errors, open_database
 from exporter.ledger.events import EventRows, Place
 from exporter.ledger.ledger import (
     NEVER,
@@ -32,6 +32,7 @@ from exporter.ledger.ledger import (
 from exporter.ledger.outbox import SqliteOutbox
 from exporter.ledger.rules import (
     HISTORY_KEPT,
+    NEWEST_KEPT,
     Ground,
     Judgement,
     KnownEvent,
@@ -43,13 +44,15 @@ from exporter.ledger.rules import (
     judge_walk,
     purpose_of,
     reach,
+    shows_history,
 )
 from exporter.ledger.selection import SelectedUsers
 from exporter.ledger.series import Series, SeriesBook
 from exporter.ledger.sign_ins import SignInRows, SignIns
+from exporter.ledger.unreadable import UnreadableEntries
 
 _NO_POOL = -1  # no row has this id
-_GROUND = "start, floor, mark, mark_at, newest, newest_id, first_page_since, polled_at"
+_GROUND = "start, floor, mark, mark_at, newest, first_page_since, polled_at"
 
 
 class SqliteLedger:
@@ -62,6 +65,7 @@ class SqliteLedger:
         self._selected = SelectedUsers(self._db)
         self._events = EventRows(self._db)
         self._sign_ins = SignInRows(self._db)
+        self._unreadable = UnreadableEntries(self._db)
         self.outbox = SqliteOutbox(self._db)
         self._read_all(now)
 
@@ -73,6 +77,9 @@ class SqliteLedger:
             self._accepted[pool][field].add(value)
         row = self._db.execute("SELECT value FROM meta WHERE key = 'commits'").fetchone()
         self._commits = 0 if row is None else int(row[0])
+        # up to this commit, of version 3, of each user only the newest event was sure to be kept
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'one_kept_until'").fetchone()
+        self._one_kept_until = -1 if row is None else int(row[0])
 
     @property
     def hash_key(self) -> bytes:
@@ -88,8 +95,27 @@ class SqliteLedger:
         """Close the state; what is committed is safe."""
         self._db.close()
 
+    def beat(self) -> None:
+        """Commit the smallest of transactions, which tells whether the state takes any."""
+        with self._transaction():
+            self._write_commits()
+
+    @disk_errors()
+    def reopen(self, now: float) -> dict[str, PoolState]:
+        """Open the state anew, where that can help; return all there is then, by pool id."""
+        if not self._db.reopen():
+            return {}
+        try:
+            self._read_all(now)
+            self.outbox.read_numbers()
+            return {pool_id: self.load(pool_id, now) for pool_id in self._pools}
+        except BaseException:
+            self._db.close()  # nothing may be written by what was not read: it is opened and read again
+            raise
+
     # -- what is known ---------------------------------------------------------------------------------------------------------
 
+    @disk_errors()
     def load(self, pool_id: str, now: float) -> PoolState:
         """Return all committed series of a pool, and its events of the recent window and in progress."""
         pool = self._pools.get(pool_id, _NO_POOL)
@@ -108,6 +134,7 @@ class SqliteLedger:
             failing=self._sign_ins.failing(pool),
         )
 
+    @disk_errors()
     def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
         """Return what a walk has to know that begins now; `clock_set_at` is when the clock was last found set."""
         name, ground, *_ = self._user(user)
@@ -133,7 +160,7 @@ class SqliteLedger:
     def _transaction(self) -> Iterator[None]:
         """Commit what is done inside, or take it all back, in the series in memory too."""
         try:
-            with transaction(self._db):
+            with self._db.transaction():
                 yield
         except BaseException:
             self._book.discard()
@@ -142,20 +169,24 @@ class SqliteLedger:
 
     # -- selection -------------------------------------------------------------------------------------------------------------
 
+    @disk_errors()
     def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
         """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
         return self._selected.page(self._pools.get(pool_id, _NO_POOL), after, limit)
 
+    @disk_errors()
     def select(
         self, pool_id: str, users: Sequence[ListedUser], *, began: float, start: StartRule
     ) -> Sequence[KnownUser]:
         """Select these users, a part of those whom one discovery finds; return who was not selected before."""
         return self._selected.select(self._add_pool(pool_id), users, began, start)
 
+    @disk_errors()
     def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int, limit: int) -> Deselection:
         """End a discovery: deselect whom it has not found, if it is complete, and who is excluded."""
         return self._selected.deselect(self._add_pool(pool_id), end, after, limit)
 
+    @disk_errors()
     def prune(self, pool_id: str, now: float, limit: int) -> PoolState:
         """Forget users who are selected no more and of whom AWS has no event any more that was counted."""
         pool, before = self._add_pool(pool_id), now - HISTORY_KEPT
@@ -168,6 +199,7 @@ class SqliteLedger:
         self._book.forget(series)
         return PoolState(forgotten=[each.id for each in series])
 
+    @disk_errors()
     def lingering(self, pool_id: str, now: float) -> Sequence[int]:
         """Return the rows of users no longer selected whose events in progress have had their time to settle."""
         return self._selected.lingering(self._pools.get(pool_id, _NO_POOL), now - self._settings.settle)
@@ -175,8 +207,8 @@ class SqliteLedger:
     def _add_pool(self, pool_id: str) -> int:
         if pool_id not in self._pools:
             with self._transaction():
-                self._db.execute("INSERT INTO pool (pool_id) VALUES (?)", (pool_id,))
-            self._pools[pool_id] = self._one("SELECT id FROM pool WHERE pool_id = ?", pool_id)
+                row = self._one("INSERT INTO pool (pool_id) VALUES (?) RETURNING id", pool_id)
+            self._pools[pool_id] = row
         return self._pools[pool_id]
 
     # -- counting --------------------------------------------------------------------------------------------------------------
@@ -190,17 +222,20 @@ class SqliteLedger:
             accepted = [
                 self._record_poll(poll, changes[poll.pool_id], rules[poll.pool_id], oldest_walk, now) for poll in polls
             ]
-            self._db.execute("DELETE FROM former_newest WHERE replaced <= ?", (oldest_walk,))
             self.outbox.delete_written()
             self._commits += 1
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('commits', ?)", (self._commits,))
+            self._write_commits()
             self._book.write(self._db, self._settings.series_hold)
+            newest = self._newest_in_progress()
         self.outbox.committed()
         for pool, values in accepted:
             for field, value in values:
                 self._accepted[pool][field].add(value)
-        self._tell_counters(changes, now)
+        self._tell_counters(changes, newest, now)
         return changes
+
+    def _write_commits(self) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('commits', ?)", (self._commits,))
 
     def release(self, now: float) -> dict[str, PoolState]:
         """Commit that series held at zero for `series_hold` show their value."""
@@ -209,15 +244,19 @@ class SqliteLedger:
         with self._transaction():
             self._book.release(now, self._settings.series_hold)
             self._book.write(self._db, self._settings.series_hold)
+            newest = self._newest_in_progress()
         changes: dict[str, PoolState] = defaultdict(PoolState)
-        self._tell_counters(changes, now)
+        self._tell_counters(changes, newest, now)
         return dict(changes)
 
-    def _tell_counters(self, changes: dict[str, PoolState], now: float) -> None:
+    def _newest_in_progress(self) -> Mapping[int, float | None]:
+        """Return the newest event in progress of each series changed: read before the commit, as nothing may fail after it."""
+        return {series.id: self._events.newest_in_progress(series.id, series.key[1]) for series in self._book.changed}
+
+    def _tell_counters(self, changes: dict[str, PoolState], newest: Mapping[int, float | None], now: float) -> None:
         pool_ids = {pool: pool_id for pool_id, pool in self._pools.items()}
         for series in self._book.committed(now):
-            newest = self._events.newest_in_progress(series.id, series.key[1])
-            changes[pool_ids[series.key[0]]].counters.append(_counter_state(series, newest))
+            changes[pool_ids[series.key[0]]].counters.append(_counter_state(series, newest[series.id]))
 
     def _record_poll(
         self, poll: Poll, change: PoolState, rules: ValueRules, oldest_walk: int, now: float
@@ -225,6 +264,7 @@ class SqliteLedger:
         pool = self._pools[poll.pool_id]
         name, before, sign_ins, is_selected = self._user(poll.user)
         places = self._events.open_of(poll.user)
+        poll = self._weighed(poll, before, change, now)
         judgement = self._judge(poll, pool, as_of_clock(before, poll.clock_set_at, now), places, rules)
         names = {poll.user: name}
         lines = self.outbox.lines_of(poll, now)
@@ -244,13 +284,25 @@ class SqliteLedger:
         self.outbox.add(lines)
         for labels, created in judgement.sightings:
             self._book.tally(pool, labels, self._settings.max_series).events.note_event(created)
-        self._write_user(poll, before, judgement)
+        self._write_user(poll, judgement)
         failing = self._sign_ins.follow(poll.user, sign_ins, poll.walk, judgement.updates)
         if failing is not None or sign_ins.failures:
             change.failing[poll.user] = failing if is_selected else None
         if poll.walk is None or judgement.ground.mark_at != before.mark_at:
             self._forget(poll, judgement.ground, oldest_walk)
         return pool, self._drained(rules, pool, change)
+
+    def _weighed(self, poll: Poll, before: Ground, change: PoolState, now: float) -> Poll:
+        """Return the poll without those damaged entries that are waited for no longer."""
+        if poll.walk is None:
+            return poll
+        if poll.walk.depth <= before.floor and not poll.walk.truncated:
+            self._unreadable.keep(poll.user, poll.walk.damaged)
+        if not poll.walk.damaged:
+            return poll
+        walk, given_up = self._unreadable.weigh(poll.user, poll.walk, now, poll.clock_set_at)
+        change.unreadable += given_up
+        return replace(poll, walk=walk)
 
     def _name(self, known: dict[int, str], user: int) -> str:
         if user not in known:
@@ -267,29 +319,38 @@ class SqliteLedger:
         places |= shown
         memory = Memory(ground, {event_id: place.known for event_id, place in shown.items()}, open_events)
         if _brings_news(poll.walk, ground, memory.known):
-            memory = replace(memory, aliases=self._aliases(pool, poll.user, ids), countries=self._countries(poll.user))
+            others = {place.user for place in shown.values()} - {poll.user}
+            same = self._same_person(poll.walk, poll.began, others)
+            # who has fewer has had none forgotten: each of them has a row, and known ground tells nothing more
+            aliases = [self._user(user)[1] for user, newest in same.items() if self._has_forgotten(pool, newest)]
+            memory = replace(memory, aliases=aliases, countries=self._countries([poll.user, *same]))
+            judgement = judge_walk(poll.walk, memory, rules, self._settings)
+            if same:  # a later page may not show what tells that both are one person
+                judgement.new_countries |= memory.countries
+            return judgement
         return judge_walk(poll.walk, memory, rules, self._settings)
 
-    def _aliases(self, pool: int, user: int, ids: str) -> Sequence[Ground]:
-        # the + keeps SQLite from walking through the whole pool: https://www.sqlite.org/optoverview.html (unary "+")
-        rows = self._db.execute(
-            f"SELECT {_GROUND} FROM user WHERE +pool = ?1 AND id != ?2 AND id IN ("
-            "SELECT id FROM user WHERE pool = ?1 AND newest_id IN (SELECT value FROM json_each(?3)) "
-            "UNION SELECT user FROM former_newest WHERE event_id IN (SELECT value FROM json_each(?3)))",
-            (pool, user, ids),
-        )
-        return [Ground(*row) for row in rows]
+    def _has_forgotten(self, pool: int, newest: Sequence[str]) -> bool:
+        """Tell whether older events than these, a user's newest counted ones, may have been counted and forgotten."""
+        query = "SELECT count(*) FROM event WHERE pool = ? AND recorded <= ? AND event_id IN (SELECT value FROM json_each(?))"
+        return len(newest) == NEWEST_KEPT or self._one(query, pool, self._one_kept_until, json.dumps(newest)) > 0
 
-    def _countries(self, user: int) -> frozenset[str]:
-        return frozenset(name for (name,) in self._db.execute("SELECT country FROM country WHERE user = ?", (user,)))
+    def _same_person(self, walk: Walk, began: int, others: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """Return those users, of whom the walk shows events, whose history it is, each with the newest counted events."""
+        since = min((event.created.timestamp() for event in walk.events), default=0.0)
+        newest = {user: self._events.newest_counted(user, since, began) for user in others}
+        return {user: ids for user, ids in newest.items() if shows_history(walk, ids)}
 
-    def _write_user(self, poll: Poll, before: Ground, judgement: Judgement) -> None:
+    def _countries(self, users: Sequence[int]) -> frozenset[str]:
+        """Return the countries that a person has signed in from, by all names."""
+        query = "SELECT country FROM country WHERE user IN (SELECT value FROM json_each(?))"
+        return frozenset(name for (name,) in self._db.execute(query, (json.dumps(users),)))
+
+    def _write_user(self, poll: Poll, judgement: Judgement) -> None:
         user, ground = poll.user, judgement.ground
         if judgement.new_countries:
             countries = [(user, country) for country in judgement.new_countries]
             self._db.executemany("INSERT OR IGNORE INTO country VALUES (?,?)", countries)
-        if ground.newest_id != before.newest_id:
-            self._replace_newest(user, before.newest_id, ground.newest_id)
         self._db.execute(
             "UPDATE user SET floor=?, mark=?, mark_at=?, newest=?, first_page_since=?, polled_at=?, "
             "found = iif(selected, ?, found), activity = coalesce(?, activity) WHERE id=?",
@@ -298,12 +359,6 @@ class SqliteLedger:
                 poll.walk is not None, poll.activity, user,
             ),
         )  # fmt: skip
-
-    def _replace_newest(self, user: int, former: str | None, newest: str | None) -> None:
-        """Keep the newest event that is newest no more for walks under way: they began when it was, and may show no newer one."""
-        if former is not None:
-            self._db.execute("INSERT OR REPLACE INTO former_newest VALUES (?,?,?)", (former, user, self._commits + 1))
-        self._db.execute("UPDATE user SET newest_id = ? WHERE id = ?", (newest, user))
 
     def _forget(self, poll: Poll, ground: Ground, oldest_walk: int) -> None:
         """Forget events that are not needed any more: once each `overlap`, as the mark moves, or where the user is gone."""

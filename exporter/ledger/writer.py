@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
+from exporter.ledger.health import LedgerHealth, LedgerObserver, Unobserved
 from exporter.ledger.ledger import (
     NEVER,
     CommitError,
@@ -33,7 +35,12 @@ _BATCH_EVENTS = 10_000  # events of theirs, beyond which no poll is added: some 
 _DESELECTED = 5_000  # users looked at in one transaction: some tens of milliseconds, as polls wait for it
 _PRUNED = 1_000  # users forgotten in one transaction, with their events
 _TICK = 0.5  # seconds between looks for series whose hold is over
-_LONGEST_WAIT = 30.0  # seconds between attempts while the disk fails
+_HEARTBEAT = 15.0  # seconds without a commit, after which there is one that tells whether the state takes any
+_FIRST_WAIT = 1.0  # seconds between attempts while the disk fails, twice as long each time
+_LONGEST_WAIT = 10.0
+_REOPEN_AFTER = 3  # attempts in vain, after which the connection may be what fails
+_MOST_EVENTS_WAITING = 50_000  # some tens of megabytes: no walk begins while so many wait for the disk
+_WRITING = "writing"  # the kind of work in `LedgerHealth` that polls wait for
 
 _T = TypeVar("_T")
 
@@ -60,7 +67,8 @@ class _Asking:
 class Writer:
     """Calls the ledger, in one thread of its own, and publishes each commit in the event loop's.
 
-    While commits fail, polls wait, the last committed numbers stay, and the same polls are tried again.
+    While commits fail, polls wait, the last committed numbers stay, and the same polls are tried again. Until one succeeds no
+    walk begins: what walks bring waits in memory. The times here are `monotonic`'s, but for those that the ledger is told.
     """
 
     def __init__(
@@ -69,26 +77,41 @@ class Writer:
         publish: Callable[[Mapping[str, PoolState]], None],
         clock: Callable[[], float],
         logger: FilteringBoundLogger,
+        observer: LedgerObserver | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._publish = publish
         self._clock = clock
         self._logger = logger
+        self._monotonic = monotonic
+        self.health = LedgerHealth(observer or Unobserved(), logger)
+        self._committed_at = NEVER
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        self._events_waiting = 0
+        self._fails = False
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._asking: list[_Asking] = []
         self._looking_out: asyncio.Task[None] | None = None
         self._walks: Counter[int] = Counter()
         self._closing = asyncio.Event()
         self._closed = False
         self._counting_by: tuple[Settings, EventLine | None] | None = None
+        self.reopened: Callable[[], None] = lambda: None
+        """Called once the state was opened anew: it may hold users whose selection had failed, and not those deselected."""
         self.busy_since: float | None = None
-        """Since when (clock) a transaction has been going on or tried again in vain, None between transactions."""
+        """Since when a transaction has been going on or tried again in vain, None between transactions."""
 
     # -- what pollers ask --------------------------------------------------------------------------------------------------------
 
     async def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
-        """Return what a walk has to know that begins now; end it with `abandon`."""
+        """Return what a walk has to know that begins now, once there is room for what it brings; end it with `abandon`."""
+        await self._has_room.wait()
+        return await self._insist("reading", lambda: self._asked(user, now, clock_set_at))
+
+    async def _asked(self, user: int, now: float, clock_set_at: float) -> Lookout:
         asking = _Asking(user, now, clock_set_at, asyncio.get_running_loop().create_future())
         self._asking.append(asking)
         if self._looking_out is None:
@@ -122,6 +145,8 @@ class Writer:
     def _lookout(self, asking: _Asking) -> Lookout | Exception:
         try:
             return self._ledger.look_out(asking.user, asking.now, asking.clock_set_at)
+        except CommitError:  # nor can the others be answered
+            raise
         except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
             return error
 
@@ -147,7 +172,9 @@ class Writer:
         """Return once the poll is on disk and published."""
         done = asyncio.get_running_loop().create_future()
         self._walks[poll.began] += 1  # until it is written, whatever becomes of who waits for it
-        self._queue.put_nowait(_Waiting(poll, done))
+        waiting = _Waiting(poll, done)
+        self._queue.put_nowait(waiting)
+        self._wait_for(waiting.events)
         await done
 
     async def load(
@@ -158,7 +185,8 @@ class Writer:
         It is what `Ledger.load` tells, all as of one commit; later ones are published after the return. Where the state cannot be
         read, the settings before stay.
         """
-        return await self._call(self._load, pool_ids, settings, line, self._clock())
+        with self.health.watching("reading"):
+            return await self._call(self._load, pool_ids, settings, line, self._clock())
 
     def _load(
         self, pool_ids: Sequence[str], settings: Settings, line: EventLine | None, now: float
@@ -175,31 +203,34 @@ class Writer:
 
     async def users(self, pool_id: str, after: int, limit: int) -> Sequence[KnownUser]:
         """Return the pool's selected users in the order of their rows: those beyond `after`, at most `limit`."""
-        return await self._call(self._ledger.users, pool_id, after, limit)
+        return await self._insist("reading", lambda: self._call(self._ledger.users, pool_id, after, limit))
 
     async def select(
         self, pool_id: str, users: Sequence[ListedUser], *, began: float, start: StartRule
     ) -> Sequence[KnownUser]:
         """Select a batch of users, as `Ledger.select` does: polls wait for it, so a thousand are enough."""
-        return await self._call(lambda: self._ledger.select(pool_id, users, began=began, start=start))
+        work = partial(self._ledger.select, pool_id, users, began=began, start=start)
+        return await self._insist("selecting", lambda: self._call(work))
 
     async def deselect(self, pool_id: str, end: DiscoveryEnd, *, after: int) -> Deselection:
         """End a discovery, a part of the users after another, as `Ledger.deselect` does."""
-        part = await self._call(partial(self._ledger.deselect, pool_id, end, after=after, limit=_DESELECTED))
+        work = partial(self._ledger.deselect, pool_id, end, after=after, limit=_DESELECTED)
+        part = await self._insist("selecting", lambda: self._call(work))
         if part.removed:
             self._publish({pool_id: PoolState(failing=dict.fromkeys(part.removed))})
         return part
 
     async def prune(self, pool_id: str) -> None:
         """Forget some of those who left long ago: polls wait for it, and the next discovery forgets more."""
-        change = await self._call(self._ledger.prune, pool_id, self._clock(), _PRUNED)
+        now = self._clock()
+        change = await self._insist("selecting", lambda: self._call(self._ledger.prune, pool_id, now, _PRUNED))
         if change.forgotten:
             self._publish({pool_id: change})
 
     async def settle_lingering(self, pool_id: str) -> None:
         """Count what users no longer selected have left in progress, once it has had its time."""
         now = self._clock()
-        for user in await self._call(self._ledger.lingering, pool_id, now):
+        for user in await self._insist("reading", lambda: self._call(self._ledger.lingering, pool_id, now)):
             lookout = await self.look_out(user, now)
             try:
                 await self.record(Poll(pool_id, user, now, lookout.began, walk=None))
@@ -207,8 +238,9 @@ class Writer:
                 self.abandon(lookout)
 
     async def outbox(self, act: Callable[[Outbox], _T]) -> _T:
-        """Return what `act` does to the lines for the event log, in the ledger's thread."""
-        return await self._call(act, self._ledger.outbox)
+        """Return what `act` does to the lines for the event log, in the ledger's thread. Raises `CommitError`."""
+        with self.health.watching("reading"):
+            return await self._call(act, self._ledger.outbox)
 
     @property
     def pending_lines(self) -> int:
@@ -217,6 +249,24 @@ class Writer:
 
     async def _call(self, function: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    async def _insist(self, kind: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do something until the disk lets it. Raises `CommitError` where the exporter stops meanwhile."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                with self.health.watching(kind):
+                    return await work()
+            except CommitError:
+                if self._closing.is_set():
+                    raise
+            wait = await self._pause(wait)
+
+    async def _pause(self, seconds: float) -> float:
+        """Wait so long, but no longer than until the exporter stops; return how long to wait the next time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        return min(2 * seconds, _LONGEST_WAIT)
 
     # -- the writing -------------------------------------------------------------------------------------------------------------
 
@@ -231,6 +281,7 @@ class Writer:
     def hasten(self) -> None:
         """Give up at once, from now on, what cannot be written: the exporter stops."""
         self._closing.set()
+        self._look_for_room()
 
     def close(self) -> None:
         """End `run` once what waits is written; whatever cannot be written now will be polled again."""
@@ -260,29 +311,58 @@ class Writer:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch, trying until it succeeds or the exporter stops."""
-        wait = 1.0
+        wait, attempts = _FIRST_WAIT, 1
         while not await self._attempt(batch):
             if self._closing.is_set():
                 self._fail(batch, CommitError("stopped while the state could not be written"))
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait, attempts = await self._pause(wait), attempts + 1
+            if attempts > _REOPEN_AFTER:
+                await self._reopen()
 
     async def _attempt(self, batch: Sequence[_Waiting]) -> bool:
-        self.busy_since = self.busy_since or self._clock()
+        if self.busy_since is None:
+            self.busy_since = self._monotonic()
         try:
-            await self._write(batch)
-        except CommitError as error:
-            self._logger.error(
-                "the state cannot be written; the last committed numbers are served, and it is tried again",
-                error=str(error),
-            )
+            with self.health.watching(_WRITING):
+                await self._write(batch)
+        except CommitError:
+            self._note_writing(fails=True)
             return False
         except Exception as error:  # noqa: BLE001 - a poll that cannot be judged must not stop the others
+            if not batch:
+                self.health.failed(_WRITING, repr(error))
+                return False
             await self._isolate(batch, error)
         self.busy_since = None
+        self._note_writing(fails=False)
         return True
+
+    async def _reopen(self) -> None:
+        """Open the state anew where the connection is what fails, and tell all that is there then."""
+        try:
+            states = await self._call(self._ledger.reopen, self._clock())
+            self._publish(states)
+            if states:
+                self.reopened()
+        except CommitError as error:
+            self.health.failed(_WRITING, str(error))
+
+    def _note_writing(self, *, fails: bool) -> None:
+        self._fails = fails
+        self._look_for_room()
+
+    def _wait_for(self, events: int) -> None:
+        """Note that so many events more wait for the disk."""
+        self._events_waiting += events
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        """Let walks begin, or not; at the end they do: who waits would wait for ever."""
+        if self._closing.is_set() or not (self._fails or self._events_waiting > _MOST_EVENTS_WAITING):
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def _isolate(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Commit each poll by itself after one of them could not be judged; that one is given back to its poller."""
@@ -295,19 +375,37 @@ class Writer:
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         now = self._clock()
-        self._publish(await self._call(self._ledger.release, now))
-        if not batch:
-            return
+        beats = not batch and (self._fails or self._monotonic() >= self._committed_at + _HEARTBEAT)
+        released = await self._call(self._release, now, beats)
+        self._publish(released)
+        if batch:
+            await self._record(batch, now)
+        if batch or released or beats:
+            self._committed_at = self._monotonic()
+            self.health.committed(self._clock())
+
+    def _release(self, now: float, beats: bool) -> Mapping[str, PoolState]:
+        """Release what was held; where that is nothing, commit the least there is if it is time."""
+        released = self._ledger.release(now)
+        if beats and not released:
+            self._ledger.beat()
+        return released
+
+    async def _record(self, batch: Sequence[_Waiting], now: float) -> None:
         oldest = min(self._walks, default=0)
         polls = [waiting.poll for waiting in batch]
         self._publish(await self._call(lambda: self._ledger.record(polls, oldest_walk=oldest, now=now)))
         for waiting in batch:
-            self._end_walk(waiting.poll.began)
-            if not waiting.done.done():
+            if self._has_ended(waiting):
                 waiting.done.set_result(None)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         for waiting in batch:
-            self._end_walk(waiting.poll.began)
-            if not waiting.done.done():
+            if self._has_ended(waiting):
                 waiting.done.set_exception(error)
+
+    def _has_ended(self, waiting: _Waiting) -> bool:
+        """Let go of a poll; tell whether anybody waits for what became of it."""
+        self._end_walk(waiting.poll.began)
+        self._wait_for(-waiting.events)
+        return not waiting.done.done()

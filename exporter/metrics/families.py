@@ -200,6 +200,12 @@ NEEDED = Family(
 UNKNOWN_VALUES = Family(
     OWN + "unknown_values_total", Kind.COUNTER, "Values that the API did not have when this was written.", ("field",)
 )
+UNREADABLE_EVENTS = Family(
+    OWN + "unreadable_events_total",
+    Kind.COUNTER,
+    "Events that could not be read whole for six hours: counted with what can be read, or left out without an id or date.",
+    _POOL,
+)
 FOLDED_SERIES = Family(
     OWN + "folded_series_total", Kind.COUNTER, "Auth events counted in a series folded by max_series.", _POOL
 )
@@ -211,6 +217,17 @@ EVENT_LOG_FAILURES = Family(
 )
 EVENT_LOG_PENDING = Family(
     OWN + "event_log_pending_lines", Kind.GAUGE, "Lines of counted events that are kept until the event log takes them."
+)
+
+LEDGER_LAST_COMMIT = Family(
+    OWN + "ledger_last_commit_timestamp_seconds",
+    Kind.GAUGE,
+    "When the state last took a transaction, of which there is one every 15 seconds at least.",
+)
+LEDGER_COMMIT_FAILURES = Family(
+    OWN + "ledger_commit_failures_total",
+    Kind.COUNTER,
+    "Attempts to write or read the state that failed; each is tried again.",
 )
 
 COUNTED = (
@@ -228,7 +245,7 @@ FAMILIES = (
     *COMMITTED, UP, POOL_INFO,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, DISCOVERIES,
     TRUNCATED_POLLS, USERS,
-    NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES,
-    EVENT_LOG_LINES, EVENT_LOG_FAILURES, EVENT_LOG_PENDING,
+    NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES, UNREADABLE_EVENTS,
+    EVENT_LOG_LINES, EVENT_LOG_FAILURES, EVENT_LOG_PENDING, LEDGER_LAST_COMMIT, LEDGER_COMMIT_FAILURES,
 )  # fmt: skip
 """All of them."""

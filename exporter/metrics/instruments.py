@@ -24,18 +24,22 @@ class Instruments:
         self._lags = Histogram(families.EVENT_LAG)
         self._unknown = Series(families.UNKNOWN_VALUES)
         self._folded = Series(families.FOLDED_SERIES)
+        self._unreadable = Series(families.UNREADABLE_EVENTS)
         self._event_log_lines = Series(families.EVENT_LOG_LINES)
         self._event_log_failures = Series(families.EVENT_LOG_FAILURES)
         self._event_log_pending = Series(families.EVENT_LOG_PENDING)
+        self._ledger_last_commit = Series(families.LEDGER_LAST_COMMIT)
+        self._ledger_failures = Series(families.LEDGER_COMMIT_FAILURES)
         self._reload_successful = Series(families.RELOAD_SUCCESSFUL)
         self._reload_timestamp = Series(families.RELOAD_TIMESTAMP)
         self._build = Series(families.BUILD_INFO)
         self._of_pools = (
             self._requests, self._spent, self._polls, self._discoveries, self._truncated, self._lags, self._folded,
+            self._unreadable,
         )  # fmt: skip
         self._of_process = (
             self._event_log_lines, self._event_log_failures, self._event_log_pending, self._reload_successful,
-            self._reload_timestamp,
+            self._reload_timestamp, self._ledger_last_commit, self._ledger_failures,
         )  # fmt: skip
         for series in self._of_process:
             series.set((), 0.0)
@@ -80,6 +84,7 @@ class Instruments:
         """Take in what a commit changed in a pool."""
         self._lags.observe((user_pool,), change.lags)
         self._folded.inc((user_pool,), change.folded)
+        self._unreadable.inc((user_pool,), change.unreadable)
         for field, count in change.unknown_values.items():
             self._unknown.inc((field,), count)
 
@@ -95,10 +100,18 @@ class Instruments:
         """Note how many lines are committed and not known to be written."""
         self._event_log_pending.set((), number)
 
+    def ledger_committed(self, at: float) -> None:
+        """Note when (epoch seconds) the state took a transaction."""
+        self._ledger_last_commit.set((), at)
+
+    def ledger_failed(self) -> None:
+        """Note that the state could not be written or read."""
+        self._ledger_failures.inc()
+
     def show_pool(self, user_pool: str) -> None:
         """Show a pool's series from the start."""
         self._lags.observe((user_pool,), ())
-        for series in (self._truncated, self._folded):
+        for series in (self._truncated, self._folded, self._unreadable):
             series.inc((user_pool,), 0.0)
         for outcome in Outcome:
             self._polls.inc((user_pool, outcome.value), 0.0)

@@ -169,12 +169,18 @@ class PoolPoller:
             self.put_back(slot, 0.0, answered=False)
             return
         moment = _Moment(user, around.monotonic(), around.clock(), around.clock.set_at)
-        lookout = await around.writer.look_out(moment.user, moment.wall, moment.clock_set_at)
+        try:
+            lookout = await around.writer.look_out(moment.user, moment.wall, moment.clock_set_at)
+        except CommitError:  # the exporter stops, and the state cannot be read
+            self.put_back(slot, 0.0, answered=False)
+            return
         try:
             outcome = await self._poll_from(slot, moment, _Pages(self._source, self.requests, lookout, permit))
+            # a page of which an entry is damaged is an answer: the user is asked again as ever, also if it stays so for years
+            answer: Outcome = Outcome.OK if outcome is Outcome.MALFORMED else outcome
             self.health.answered(Outcome.OK, self._logger)
         except FetchError as error:
-            outcome = error.outcome
+            answer = outcome = error.outcome
             self._note_error(EVENTS_OPERATION, error)
             self.health.answered(outcome, self._logger)
         except (Stopped, CommitError):
@@ -185,8 +191,8 @@ class PoolPoller:
         self._around.observer.poll(self.pool.name, outcome)
         if outcome is Outcome.USER_NOT_FOUND:
             self._tell_absent(lookout.username)
-        faults = self.census.polled(slot, outcome, moment.wall)
-        self.put_back(slot, self._wait(outcome, faults), answered=outcome in ANSWERS)
+        faults = self.census.polled(slot, answer, moment.wall)
+        self.put_back(slot, self._wait(answer, faults), answered=answer in ANSWERS)
 
     async def _poll_from(self, slot: int, moment: "_Moment", pages: "_Pages") -> Outcome:
         try:
@@ -247,7 +253,8 @@ class PoolPoller:
             self._logger.warning("a history goes deeper than polling.max_pages; events may be missing")
         if found.damaged:
             self._note_error(
-                EVENTS_OPERATION, FetchError(Outcome.MALFORMED, f"{found.damaged} events without a usable id or date")
+                EVENTS_OPERATION,
+                FetchError(Outcome.MALFORMED, f"{len(found.damaged)} events that cannot be read whole"),
             )
         return Outcome.MALFORMED if found.damaged else Outcome.OK
 

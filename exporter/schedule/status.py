@@ -99,6 +99,7 @@ class Status:
     """The whole exporter at `now`; `now` and `started` in epoch seconds, `max_staleness` and `recent_window` in seconds.
 
     `stuck` says why the polling makes no progress though it could, `reload_error` why the last reload changed nothing.
+    `state_error` says why the state cannot be written or read.
     """
 
     version: str
@@ -111,3 +112,4 @@ class Status:
     ready: bool
     stuck: str | None
     reload_error: str | None
+    state_error: str | None = None

@@ -26,6 +26,20 @@ class Kind(StrEnum):
     REPEATED_TOKEN = "repeated_token"  # noqa: S105 - a page whose token is the one it was asked with
     EXPIRED_TOKEN = "expired_token"  # noqa: S105 - InvalidParameterException to a token that was given
     EMPTY_PAGE = "empty_page"  # no items, and a token under which they are
+    HUGE_BODY = "huge_body"  # 200 with an answer of 8 MiB, and no Content-Length that would foretell it
+    WRONG_TYPE = (
+        "wrong_type"  # a member of the page's newest auth event has a wrong type; which one is up to its EventId
+    )
+    MISSING_MEMBER = (
+        "missing_member"  # each auth event lacks a member, not its id or date; which one is up to its EventId
+    )
+    YEAR_9999 = "year_9999"  # the page's newest auth event was created in the year 9999
+    BEFORE_1970 = "before_1970"  # the page's newest auth event was created before 1970
+    LONG_CITY = "long_city"  # the city of the page's newest auth event has a million characters
+    DUPLICATES = "duplicates"  # half a page, each auth event twice, and a token to the rest
+    TWO_VERSIONS = "two_versions"  # an auth event that has ended comes with another country, as it is, and in progress
+    FOREIGN_EVENT = "foreign_event"  # another user's newest auth event stands in the page, where its date belongs
+    OVERFULL_PAGE = "overfull_page"  # more than a thousand auth events: those of the page, again and again
 
 
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
@@ -34,6 +48,14 @@ _ERROR_CODES = {
     Kind.SERVER_ERROR: "InternalErrorException",
     Kind.EXPIRED_TOKEN: "InvalidParameterException",
 }
+_OF_EVENTS = frozenset(
+    {
+        *(Kind.NO_EVENT_ID, Kind.NO_CREATION_DATE, Kind.WRONG_TYPE, Kind.MISSING_MEMBER, Kind.YEAR_9999),
+        *(Kind.BEFORE_1970, Kind.LONG_CITY, Kind.DUPLICATES, Kind.TWO_VERSIONS, Kind.FOREIGN_EVENT),
+        Kind.OVERFULL_PAGE,
+    }
+)
+_OF_TOKENS = frozenset({Kind.REPEATED_TOKEN, Kind.EXPIRED_TOKEN})
 
 
 @dataclass(slots=True, eq=False)
@@ -65,9 +87,9 @@ class Fault:
         return meant and self._can_show_in(call)
 
     def _can_show_in(self, call: Call) -> bool:
-        if self.kind in {Kind.NO_EVENT_ID, Kind.NO_CREATION_DATE}:
+        if self.kind in _OF_EVENTS:
             return call.operation == "AdminListUserAuthEvents"
-        if self.kind in {Kind.REPEATED_TOKEN, Kind.EXPIRED_TOKEN}:
+        if self.kind in _OF_TOKENS:
             return call.token is not None
         return self.kind is not Kind.EMPTY_PAGE or call.operation in LISTINGS
 

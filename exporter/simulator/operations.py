@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from exporter.event.event import AuthEvent
@@ -109,6 +109,17 @@ class Api:
         if operation is None:
             raise ServiceError("UnknownOperationException", "")
         return operation(call, now)
+
+    def foreign_event(self, call: Call, now: float) -> Answer | None:
+        """Return the newest auth event of the next user after the one asked about, None where there is none."""
+        pool_id, name = call.text("UserPoolId"), call.text("Username")
+        user = self._world.user(pool_id, name, now)
+        after = user.username if user is not None else name
+        for other in chain(self._world.users(pool_id, now, after), self._world.users(pool_id, now)):
+            if other.username != after:
+                event = next(self._world.history(pool_id, other.username, now), None)
+                return None if event is None else wire_event(event)
+        return None
 
     def _auth_events(self, call: Call, now: float) -> Answer:
         name, limit = call.text("Username"), self._limit(call)

@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.simulator.faults import Kind
-from exporter.simulator.operations import LISTINGS, Call, ServiceError
-from exporter.simulator.tokens import same_page_token
+from exporter.simulator.operations import ServiceError
+from exporter.simulator.strange import STRANGE, Draft
 from exporter.simulator.wire import Answer
 
 JSON = "application/x-amz-json-1.1"
+_HUGE = 8 * 2**20  # bytes
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body>Accept the terms.</body></html>"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer; of `body`, the first `sent` bytes go out before the connection ends, all of them for None."""
+    """An HTTP answer; of `body`, the first `sent` bytes go out before the connection ends, all of them for None.
+
+    Where its length is not `foretold`, it ends with the connection.
+    """
 
     status: int
     body: bytes
@@ -24,6 +28,7 @@ class Reply:
     encoding: str | None = None
     error_code: str | None = None
     sent: int | None = None
+    foretold: bool = True
 
 
 def good(answer: Answer) -> Reply:
@@ -37,11 +42,11 @@ def refusal(error: ServiceError) -> Reply:
     return Reply(error.status, json.dumps(body).encode(), error_code=error.code)
 
 
-def spoilt(kind: Kind | str, call: Call, answer: Answer) -> Reply:
+def spoilt(kind: Kind | str, draft: Draft) -> Reply:
     """Return the answer with one fault in its bytes or its members."""
-    if kind in _BROKEN_MEMBERS:
-        return good(_BROKEN_MEMBERS[kind](call, answer))
-    return _BROKEN_BYTES[kind](good(answer))
+    if kind in STRANGE:
+        return good(STRANGE[kind](draft))
+    return _BROKEN_BYTES[kind](good(draft.answer))
 
 
 def _half(reply: Reply) -> Reply:
@@ -60,22 +65,8 @@ def _gzip_garbage(reply: Reply) -> Reply:
     return replace(reply, body=b"\x1f\x8b" + zlib.compress(reply.body), encoding="gzip")
 
 
-def _without(member: str) -> Callable[[Call, Answer], Answer]:
-    def without(_call: Call, answer: Answer) -> Answer:
-        events = answer["AuthEvents"]
-        newest = [{name: value for name, value in event.items() if name != member} for event in events[:1]]
-        return answer | {"AuthEvents": newest + events[1:]}
-
-    return without
-
-
-def _with_same_token(call: Call, answer: Answer) -> Answer:
-    return answer | {LISTINGS[call.operation].token: call.token}
-
-
-def _empty(call: Call, _answer: Answer) -> Answer:
-    listing = LISTINGS[call.operation]
-    return {listing.items: [], listing.token: same_page_token(call.token)}
+def _huge(reply: Reply) -> Reply:
+    return replace(reply, body=b" " * _HUGE + reply.body, foretold=False)
 
 
 _BROKEN_BYTES: Mapping[str, Callable[[Reply], Reply]] = {
@@ -83,10 +74,5 @@ _BROKEN_BYTES: Mapping[str, Callable[[Reply], Reply]] = {
     Kind.HTML: _html,
     Kind.NOT_JSON: _not_json,
     Kind.GZIP_GARBAGE: _gzip_garbage,
-}
-_BROKEN_MEMBERS: Mapping[str, Callable[[Call, Answer], Answer]] = {
-    Kind.NO_EVENT_ID: _without("EventId"),
-    Kind.NO_CREATION_DATE: _without("CreationDate"),
-    Kind.REPEATED_TOKEN: _with_same_token,
-    Kind.EMPTY_PAGE: _empty,
+    Kind.HUGE_BODY: _huge,
 }

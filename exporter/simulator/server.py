@@ -16,6 +16,7 @@ from exporter.simulator.faults import Fault, Faults, Kind
 from exporter.simulator.operations import LARGEST_PAGE, Api, Call, ServiceError, TokenMode
 from exporter.simulator.reply import JSON, Reply, good, refusal, spoilt
 from exporter.simulator.request_log import RequestLog
+from exporter.simulator.strange import Draft
 from exporter.simulator.world import World
 
 _TARGET = "AWSCognitoIdentityProviderService."
@@ -84,11 +85,14 @@ class Simulator:
     def _answered(self, call: Call, fault: Fault | None) -> Reply:
         if fault is not None and fault.error_code is not None:
             return refusal(ServiceError(fault.error_code, "Injected by the simulator."))
+        now = self._clock()
         try:
-            answer = self._api.answer(call, self._clock())
+            answer = self._api.answer(call, now)
         except ServiceError as error:
             return refusal(error)
-        return spoilt(fault.kind, call, answer) if fault is not None else good(answer)
+        if fault is None:
+            return good(answer)
+        return spoilt(fault.kind, Draft(call, answer, lambda: self._api.foreign_event(call, now)))
 
 
 class _Server(ThreadingHTTPServer):
@@ -176,7 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.body)))
+        length = ("Content-Length", str(len(reply.body))) if reply.foretold else ("Connection", "close")
+        self.send_header(*length)
         if reply.content_type == JSON:  # a page that is not the service's own does not carry the service's id
             self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         if reply.error_code is not None:

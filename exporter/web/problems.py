@@ -67,6 +67,9 @@ def _rank(pool: PoolStatus, status: Status) -> int:
 def _of_the_exporter(status: Status) -> Iterator[Problem]:
     if status.stuck is not None:
         yield Problem("critical", f"Polling is stuck: {status.stuck}")
+    if status.state_error is not None:
+        text = f"The state cannot be used, nothing more is counted and what was counted is shown: {status.state_error}"
+        yield Problem("critical", text)
     if status.reload_error is not None:
         text = f"The last reload failed, the configuration before it is in use: {status.reload_error}"
         yield Problem("critical", text)

@@ -81,6 +81,7 @@ class StatusData(_Answer):
     ready: bool
     stuck: str | None
     reload_error: str | None
+    state_error: str | None
     max_staleness: float
     recent_window: float
     problems: tuple[ProblemAnswer, ...]

@@ -362,6 +362,7 @@ def test_one_damaged_event_leaves_the_pool_up(town: Town, start: Start) -> None:
     exporter = start()
     eventually(lambda: exporter.total(EVENTS) == 2, "the readable events")
     assert exporter.samples("cognito_auth_up") == {(): 1}
+    assert exporter.samples("cognito_auth_exporter_users")[(("state", "failing"),)] == 0
     town.faults.clear()
     eventually(lambda: exporter.total(EVENTS) == 3, "the third")
 

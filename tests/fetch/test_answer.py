@@ -70,33 +70,92 @@ def test_every_field_but_two_may_be_absent() -> None:
 
 
 FIELDS: list[tuple[str, object, str, object]] = [
-    ("EventType", 7, "event_type", None),
+    ("EventType", None, "event_type", None),
     ("EventType", "", "event_type", None),
-    ("EventType", ["SignIn"], "event_type", None),
     ("EventType", "a\0b\ud800c", "event_type", "a\ufffdb\ufffdc"),
     ("EventType", "\U0001f600\n", "event_type", "\U0001f600\n"),
-    ("EventResponse", {}, "response", None),
-    ("EventResponse", "\ud800" * 3000, "response", "\ufffd" * 2048),
+    ("EventResponse", "\ud800" * 3000, "response", "\ufffd" * 512),
     ("EventRisk", None, "risk", None),
-    ("EventRisk", "High", "risk", None),
     ("EventRisk", {}, "risk", Risk(None, None, compromised_credentials=False)),
-    ("EventRisk", {"RiskLevel": 3}, "risk", Risk(None, None, compromised_credentials=False)),
-    ("EventRisk", {"CompromisedCredentialsDetected": 1}, "risk", Risk(None, None, compromised_credentials=False)),
-    ("EventRisk", {"CompromisedCredentialsDetected": "true"}, "risk", Risk(None, None, compromised_credentials=False)),
-    ("ChallengeResponses", "Password", "challenges", ()),
-    ("ChallengeResponses", [None, "x", {}], "challenges", (Challenge(None, None),)),
+    ("EventRisk", {"CompromisedCredentialsDetected": None}, "risk", Risk(None, None, compromised_credentials=False)),
+    ("ChallengeResponses", None, "challenges", ()),
+    ("ChallengeResponses", [{}], "challenges", (Challenge(None, None),)),
     ("ChallengeResponses", [{"ChallengeName": "Mfa"}] * 5000, "challenges", (Challenge("Mfa", None),) * 100),
-    ("EventContextData", [], "context", None),
-    ("EventContextData", {"City": "x" * 10**6}, "context", Context(None, None, None, "x" * 2048, None)),
-    ("EventFeedback", "Valid", "feedback", None),
+    ("EventContextData", None, "context", None),
+    ("EventContextData", {"City": "x" * 10**6}, "context", Context(None, None, None, "x" * 512, None)),
+    ("EventFeedback", None, "feedback", None),
     ("EventFeedback", {"FeedbackDate": "today"}, "feedback", Feedback(None, None, None)),
 ]
 
 
 @pytest.mark.parametrize(("field", "value", "attribute", "expected"), FIELDS)
-def test_a_field_of_a_wrong_kind_is_absent(field: str, value: object, attribute: str, expected: object) -> None:
-    """A field that is not what the API describes counts as absent, and texts are made storable and bounded."""
+def test_what_is_absent_is_none_and_texts_are_bounded(
+    field: str, value: object, attribute: str, expected: object
+) -> None:
+    """A member that is absent, null or an empty text is none, and texts are made storable and bounded."""
     assert getattr(event_of(**{field: value}), attribute) == expected
+
+
+NO_RISK = Risk(None, None, compromised_credentials=False)
+WRONG_TYPES: list[tuple[str, object, str, object]] = [
+    ("EventType", 7, "event_type", None),
+    ("EventType", ["SignIn"], "event_type", None),
+    ("EventResponse", {}, "response", None),
+    ("EventResponse", False, "response", None),
+    ("EventRisk", "High", "risk", None),
+    ("EventRisk", [], "risk", None),
+    (
+        "EventRisk",
+        {"RiskLevel": 3, "RiskDecision": "Block"},
+        "risk",
+        Risk("Block", None, compromised_credentials=False),
+    ),
+    ("EventRisk", {"CompromisedCredentialsDetected": 1}, "risk", NO_RISK),
+    ("EventRisk", {"CompromisedCredentialsDetected": "true"}, "risk", NO_RISK),
+    ("ChallengeResponses", "Password", "challenges", ()),
+    ("ChallengeResponses", {}, "challenges", ()),
+    ("ChallengeResponses", [None, "x", {}], "challenges", (Challenge(None, None),)),
+    ("ChallengeResponses", [{"ChallengeName": 1}], "challenges", (Challenge(None, None),)),
+    ("EventContextData", [], "context", None),
+    ("EventContextData", {"Country": 44, "City": "null"}, "context", Context(None, None, None, "null", None)),
+    ("EventFeedback", "Valid", "feedback", None),
+    ("EventFeedback", {"Provider": 1, "FeedbackValue": "Valid"}, "feedback", Feedback("Valid", None, None)),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "attribute", "expected"), WRONG_TYPES)
+def test_a_member_of_a_wrong_type_damages_its_entry(
+    field: str, value: object, attribute: str, expected: object
+) -> None:
+    """An entry with a member of another type is not believed; what can be read of it is told beside."""
+    page = page_of({**BARE, "EventId": "before"}, {**FULL, field: value}, {**BARE, "EventId": "after"})
+    assert [event.event_id for event in page.events] == ["before", "after"]
+    (entry,) = page.damaged
+    assert entry.event is not None
+    assert getattr(entry.event, attribute) == expected
+    others = set(AuthEvent._fields) - {attribute}
+    assert all(getattr(entry.event, name) == getattr(page_of(FULL).events[0], name) for name in others)
+
+
+def test_the_same_damage_has_the_same_digest() -> None:
+    """An entry that is shown damaged again is known again, and another damage of it is another one."""
+    (first,) = page_of({**BARE, "EventType": 7}).damaged
+    (again,) = page_of({**BARE, "EventType": 7}).damaged
+    (other,) = page_of({**BARE, "EventType": 8}).damaged
+    assert first == again
+    assert first.digest != other.digest
+
+
+def test_each_damaged_entry_has_a_digest_of_its_own() -> None:
+    """Entries of a page that have lost all that tells them apart are several; the order of members makes no other entry."""
+    assert len({entry.digest for entry in page_of(None, None, {}, {}).damaged}) == 4
+    assert page_of({"EventType": 7, **BARE}).damaged == page_of({**BARE, "EventType": 7}).damaged
+
+
+def test_a_page_is_bounded() -> None:
+    """A page of far more entries than can be asked for is no answer."""
+    with pytest.raises(FetchError, match="AuthEvents"):
+        page_of(*[BARE] * 1001)
 
 
 class Lost(tzinfo):
@@ -136,7 +195,7 @@ def test_an_entry_without_id_or_date_is_damaged(case: str) -> None:
     """An entry without a usable id or date is left out and told, and costs its neighbours nothing."""
     page = page_of({**BARE, "EventId": "before"}, DAMAGED[case], {**BARE, "EventId": "after"})
     assert [event.event_id for event in page.events] == ["before", "after"]
-    assert page.damaged == 1
+    assert [entry.event for entry in page.damaged] == [None]
 
 
 DATES: list[tuple[object, datetime]] = [
@@ -274,5 +333,5 @@ def test_good_events_survive_among_junk(junk: list[Any], place: int) -> None:
     entries = [*junk[:place], FULL, *junk[place:]]
     page = page_of(*entries)
     assert FULL["EventId"] in [event.event_id for event in page.events]
-    assert len(page.events) + page.damaged == len(entries)
+    assert len(page.events) + len(page.damaged) == len(entries)
     repr(page).encode()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.event.event import AuthEvent
 from exporter.fetch.outcome import FetchError, Outcome
-from exporter.fetch.source import FULL_PAGE, EventPage
+from exporter.fetch.source import FULL_PAGE, DamagedEntry, EventPage
 from exporter.fetch.walk import Walk, walk
 
 
@@ -24,7 +24,7 @@ def event(created: float, event_id: str | None = None, response: str = "Pass") -
 class Pages:
     """A history cut into pages; tokens are page numbers."""
 
-    def __init__(self, *pages: Sequence[AuthEvent], damaged: int = 0) -> None:
+    def __init__(self, *pages: Sequence[AuthEvent], damaged: tuple[DamagedEntry, ...] = ()) -> None:
         self.pages = pages
         self.damaged = damaged
         self.asked = 0

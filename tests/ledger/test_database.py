@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ledger.database import open_database
-from exporter.ledger.ledger import LedgerError
+from exporter.ledger.database import Database, open_database
+from exporter.ledger.ledger import CommitError, LedgerError
 from exporter.ledger.rules import Settings
 from exporter.ledger.schema import APPLICATION_ID, SCHEMA_VERSION
 from exporter.ledger.sqlite import SqliteLedger
@@ -288,3 +288,74 @@ def test_a_kill_during_the_migration_is_made_good(tmp_path: Path) -> None:
         ("eve", b""),
     ]
     connection.close()
+
+
+def rows(path: Path) -> list[tuple[str, int]]:
+    """Return what a state that nobody holds has in `meta`, but for its key."""
+    with sqlite3.connect(path) as connection:
+        found = connection.execute("SELECT key, value FROM meta WHERE key != 'hash_key' ORDER BY key").fetchall()
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    return found
+
+
+def note(database: Database, key: str) -> None:
+    """Commit one row."""
+    with database.transaction():
+        database.execute("INSERT INTO meta VALUES (?, 1)", (key,))
+
+
+KILLED_AT = ["_made_beside", "Place.put", "Database._take_up"]
+
+
+@pytest.mark.parametrize("after", KILLED_AT)
+@pytest.mark.parametrize("lost", ["state.db", "state.db-wal"])
+def test_a_kill_while_the_state_is_written_anew_leaves_a_good_one_or_none(
+    after: str, lost: str, tmp_path: Path
+) -> None:
+    """A kill around any step of putting a state back leaves none, where it was removed, or a whole one, and no other's log."""
+    path = tmp_path / "state.db"
+    code = (
+        "import os, sys; from pathlib import Path; from exporter.ledger import database; from exporter.ledger.database import *\n"
+        "path, lost, after = sys.argv[1:]\n"
+        "held = open_database(path)\n"
+        "with held.transaction(): held.execute(\"INSERT INTO meta VALUES ('a', 1)\")\n"
+        "(Path(path).parent / lost).unlink()\n"
+        "holder, _, name = ('database.' + after).rpartition('.')\n"
+        "holder = eval(holder)\n"
+        "setattr(holder, name, lambda *_: os._exit(9))\n"
+        "with held.transaction(): pass\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path), lost, after], check=False).returncode == 9
+    is_in_place = after == "Database._take_up"
+    assert path.exists() == (is_in_place or lost != path.name)
+    if is_in_place:
+        assert rows(path) == [("a", 1)]
+    open_database(path).close()
+
+
+def test_a_connection_that_sticks_is_opened_anew(tmp_path: Path) -> None:
+    """A connection that fails though the disk does not is replaced by another; the state stays held by this process alone."""
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    note(database, "a")
+    database.execute("BEGIN")  # as after a ROLLBACK that failed
+    with pytest.raises(CommitError, match="within a transaction"):
+        note(database, "b")
+    assert database.reopen()
+    note(database, "c")
+    database.close()
+    assert rows(path) == [("a", 1), ("c", 1)]
+
+
+def test_a_state_that_is_not_open_is_never_made_anew(tmp_path: Path) -> None:
+    """Where the file goes while it cannot be opened, no empty one comes in its place."""
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    database.close()
+    path.unlink()
+    with pytest.raises(CommitError, match="the state file is gone"):
+        database.reopen()
+    with pytest.raises(CommitError, match="not open"):
+        note(database, "a")
+    assert list(tmp_path.iterdir()) == []

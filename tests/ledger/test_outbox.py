@@ -1,6 +1,7 @@
 """The outbox: a line for each event counted, in the transaction that counts, until it is told to be written."""
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.event.labels import UNKNOWN_COUNTRY
 from exporter.event.line import EventLine
 from exporter.ledger.counters import EVENTS
-from exporter.ledger.ledger import CommitError, Poll
+from exporter.ledger.ledger import Poll
 from exporter.ledger.sqlite import SqliteLedger
 from tests.ledger.selecting import row_of
 from tests.ledger.test_promises import BEGIN as PROMISED
@@ -83,7 +84,7 @@ def test_a_transaction_taken_back_leaves_no_line(scene: Scene) -> None:
     """A poll whose transaction fails leaves neither counts nor lines, and numbers go on without a hole."""
     scene.poll(auth_event("a", 1), now=10)
     scene.ledger._db.execute("CREATE TRIGGER full BEFORE UPDATE ON user BEGIN SELECT raise(ABORT, 'full'); END")
-    with pytest.raises(CommitError):
+    with pytest.raises(sqlite3.IntegrityError):
         scene.poll(auth_event("a", 1), auth_event("b", 2), now=20)
     assert (scene.ledger.outbox.pending, len(told(scene))) == (1, 1)
     scene.ledger._db.execute("DROP TRIGGER full")

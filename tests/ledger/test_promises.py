@@ -207,7 +207,7 @@ def world_of(events: list[Happening], page_size: int = 3, limit: int = FULL_PAGE
 
 END = 3_000
 limits = st.sampled_from([1, 2, 3, FULL_PAGE])
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @quick

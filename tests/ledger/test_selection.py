@@ -223,7 +223,7 @@ def test_users_who_left_are_forgotten_after_two_years(hall: Hall) -> None:
     assert (prune(years + 50), left()) == (0, {"a", "c"})
     assert (prune(years + 51), left()) == (1, {"c"})
     assert (prune(10 * years), left()) == (0, {"c"})
-    for table in ("event", "country", "former_newest"):
+    for table in ("event", "country", "unreadable"):
         assert hall.ledger._db.execute(f"SELECT count(*) FROM {table} WHERE user != 3").fetchone() == (0,)
     for look in (lambda: None, hall.restart):
         look()

@@ -217,3 +217,119 @@ def test_the_end_of_a_large_discovery_keeps_nobody_waiting(tmp_path: Path) -> No
         assert len(await ended) == 12_003
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+class Heard:
+    """What an observer of the ledger hears."""
+
+    def __init__(self) -> None:
+        self.commits: list[float] = []
+        self.failures = 0
+
+    def ledger_committed(self, at: float) -> None:
+        """Keep it."""
+        self.commits.append(at)
+
+    def ledger_failed(self) -> None:
+        """Count it."""
+        self.failures += 1
+
+
+async def until(look: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(30):
+        while not look():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
+
+
+def test_a_state_that_nobody_writes_is_known_to_work(tmp_path: Path) -> None:
+    """Without polls there is a commit at the start and one each 15 seconds, so that its age tells of the disk."""
+    now, heard = [0.0], Heard()
+
+    async def scene(stage: Stage) -> None:
+        await until(lambda: heard.commits)
+        before = stage.ledger._db.execute("SELECT total_changes()").fetchone()
+        now[0] += 14
+        assert len(heard.commits) == 1
+        now[0] += 1
+        await until(lambda: len(heard.commits) == 2)
+        assert stage.ledger._db.execute("SELECT total_changes()").fetchone() > before
+
+    stage = Stage(tmp_path / "state.db")
+    stage.writer = Writer(
+        stage.ledger, stage.published.append, lambda: NOW, structlog.get_logger(), heard, lambda: now[0]
+    )
+    asyncio.run(stage.play(scene))
+
+
+def test_a_trouble_is_said_once(tmp_path: Path) -> None:
+    """Each failure is counted, the log has one error at the beginning and one line at the end, and no walk begins between."""
+    heard = Heard()
+
+    async def scene(stage: Stage) -> None:
+        pages = stage.ledger._db.execute("PRAGMA page_count").fetchone()[0]
+        stage.ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+        many = asyncio.create_task(stage.writer.record(poll_of(B, 0, *(f"b{n}" * 50 for n in range(500)))))
+        await until(lambda: heard.failures >= 2)
+        assert stage.writer.health.error == "database or disk is full; make room on the file system of state.path"
+        walk = asyncio.create_task(stage.writer.look_out(A, NOW))
+        await asyncio.wait([walk], timeout=0.2)
+        assert not walk.done()
+        stage.ledger._db.execute("PRAGMA max_page_count = 1000000")
+        await asyncio.wait_for(many, 30)
+        stage.writer.abandon(await asyncio.wait_for(walk, 30))
+        assert stage.writer.health.error is None
+
+    with structlog.testing.capture_logs() as lines:
+        stage = Stage(tmp_path / "state.db")
+        stage.writer = Writer(stage.ledger, stage.published.append, lambda: NOW, structlog.get_logger(), heard)
+        asyncio.run(stage.play(scene))
+    levels = [line["log_level"] for line in lines if line["event"].startswith("the state can")]
+    assert levels == ["error", *["debug"] * (heard.failures - 1), "info"]
+
+
+def test_walks_wait_while_much_waits_for_the_disk(tmp_path: Path) -> None:
+    """What waits in memory is bounded on a disk that is slow and does not fail: until it is less, no walk begins."""
+
+    async def scene(stage: Stage) -> None:
+        ids = [f"b{n}" for n in range(60_000)]
+        deep = asyncio.create_task(stage.writer.record(poll_of(B, 0, *ids)))
+        await asyncio.sleep(0)
+        walk = asyncio.create_task(stage.writer.look_out(A, NOW))
+        await asyncio.wait([deep, walk], return_when=asyncio.FIRST_COMPLETED)
+        assert (deep.done(), walk.done()) == (True, False)
+        stage.writer.abandon(await walk)
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_a_connection_that_sticks_is_opened_anew(tmp_path: Path) -> None:
+    """A connection that fails at every transaction though the disk is well is replaced, and what waits is counted once."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        stage.ledger._db.execute("BEGIN")  # as after a ROLLBACK that failed
+        await asyncio.wait_for(stage.writer.record(poll_of(B, 0, "b1")), 30)
+        assert stage.shown() == 2
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_a_commit_that_is_there_although_it_failed_is_shown_and_counted_once(tmp_path: Path) -> None:
+    """What a connection took back may be on disk all the same: the state opened anew tells it, and its poll adds nothing."""
+    path = tmp_path / "state.db"
+    stage = Stage(path)
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.record(poll_of(A, 0, "a1"))
+
+    asyncio.run(stage.play(scene))
+    before = SqliteLedger(path, SETTINGS, NOW)
+    before._db.close()
+    kept = SqliteLedger(path, SETTINGS, NOW)
+    kept.record([poll_of(B, 0, "b1")], oldest_walk=0, now=NOW)
+    kept.close()
+    told = before.reopen(NOW)[POOL]
+    assert [state.value for state in told.counters if state.family == EVENTS] == [2]
+    assert before.record([poll_of(B, 0, "b1")], oldest_walk=0, now=NOW)[POOL].counters == []
+    before.close()

@@ -192,7 +192,7 @@ def test_a_disk_that_fails_at_the_end_of_a_discovery_keeps_nobody(tmp_path: Path
         stage.select("ada")
         stage.ledger.is_to_fail = True
         failures = [await _failure(stage.poller.discoverer.discover()) for _ in range(2)]
-        assert [type(failure) for failure in failures] == [CommitError, type(None)]
+        assert failures == [None, None]
         assert len(stage.poller.census) == len(stage.poller.queue) == 1
 
     asyncio.run(stage.play(scene))

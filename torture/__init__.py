@@ -1,0 +1,1 @@
+"""Torture: the exporter as a process, killed again and again, and for a week. `make torture` and `make week` run it."""
