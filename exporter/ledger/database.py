@@ -148,9 +148,8 @@ class Database:
     def _is_to_be_reopened(self, place: Place) -> bool:
         if self._connection is None:
             return place.holds_the_file()
-        return (
-            place.is_untouched() and place.can_be_written()
-        )  # else the next transaction says, or mends, what is wrong
+        # else the next transaction says, or mends, what is wrong
+        return place.is_untouched() and place.can_be_written()
 
     def _take_up(self, place: Place) -> None:
         try:

@@ -297,7 +297,7 @@ class SqliteLedger:
         if poll.walk is None:
             return poll
         if poll.walk.depth <= before.floor and not poll.walk.truncated:
-            self._unreadable.keep(poll.user, poll.walk.damaged)
+            self._unreadable.keep_only(poll.user, poll.walk.damaged)
         if not poll.walk.damaged:
             return poll
         walk, given_up = self._unreadable.weigh(poll.user, poll.walk, now, poll.clock_set_at)

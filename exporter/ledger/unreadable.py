@@ -11,7 +11,7 @@ from exporter.ledger.rules import UNREADABLE_FOR, known_since, without_given_up
 
 _MOST_ENTRIES = 12_000
 """Waited for of one user: 200 pages. What an answer damages anew each time is not to fill the state."""
-_KEEP = "INSERT OR REPLACE INTO unreadable VALUES (?,?,?,?)"
+_NOTE = "INSERT OR REPLACE INTO unreadable VALUES (?,?,?,?)"
 
 
 class Weighed(NamedTuple):
@@ -37,12 +37,12 @@ class UnreadableEntries:
             since[entry] = now
         shown = [each.digest for each in walk.damaged if each.digest in since]
         over = {entry for entry in shown if entry in given_up or now >= since[entry] + UNREADABLE_FOR}
-        self._db.executemany(_KEEP, [(user, entry, since[entry], entry in over) for entry in shown])
+        self._db.executemany(_NOTE, [(user, entry, since[entry], entry in over) for entry in shown])
         waited_for = frozenset(each.digest for each in walk.damaged) - over
         return Weighed(without_given_up(walk, waited_for), len(over - given_up))
 
-    def keep(self, user: int, shown: Sequence[DamagedEntry]) -> None:
-        """Keep of a user's entries those that a walk to known ground has shown damaged: what comes later is another fault."""
+    def keep_only(self, user: int, shown: Sequence[DamagedEntry]) -> None:
+        """Forget all but those that a walk to known ground has shown damaged: what is damaged later is another fault."""
         entries = json.dumps([entry.digest for entry in shown])
         self._db.execute(
             "DELETE FROM unreadable WHERE user = ? AND entry NOT IN (SELECT value FROM json_each(?))", (user, entries)

@@ -17,10 +17,10 @@ from exporter.event.line import EventLine
 from exporter.ledger.counters import EVENTS
 from exporter.ledger.ledger import Poll
 from exporter.ledger.sqlite import SqliteLedger
+from tests.ledger.scene import POOL, SETTINGS, Scene, auth_event
 from tests.ledger.selecting import row_of
 from tests.ledger.test_promises import BEGIN as PROMISED
 from tests.ledger.test_promises import END, RULES, Happening, World, happenings, limits, quick, world_of
-from tests.ledger.test_rules import POOL, SETTINGS, Scene, auth_event
 
 LINE = EventLine({POOL: "customers"}, "plain", b"k" * 32)
 

@@ -1,8 +1,6 @@
 """What a poll writes and tells that shows nothing new: nothing. And what it does where something little has changed."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +11,19 @@ from exporter.event.labels import FIELDS
 from exporter.event.line import EventLine
 from exporter.ledger.counters import EVENTS, USER_EVENTS
 from exporter.ledger.ledger import CommitError, EventState, PoolState
-from tests.ledger.test_rules import POOL, SETTINGS, Scene, auth_event
-
-Staged = Callable[..., Scene]
+from tests.ledger.scene import POOL, SETTINGS, Scene, Staged, auth_event
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Iterator[Staged]:
+def staged(staged: Staged) -> Staged:
     """Return a function that makes a scene by settings that differ from the usual ones, with alice selected."""
-    with ExitStack() as scenes:
 
-        def stage(**changes: Any) -> Scene:
-            made = Scene(tmp_path / "state.db", replace(SETTINGS, **changes))
-            scenes.callback(made.close)
-            made.select("alice")
-            return made
+    def stage(**changes: Any) -> Scene:
+        made = staged(**changes)
+        made.select("alice")
+        return made
 
-        yield stage
+    return stage
 
 
 def written(scene: Scene) -> list[tuple[object, ...]]:

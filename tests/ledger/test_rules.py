@@ -1,106 +1,19 @@
 """What becomes of single events: settling, gauges, countries, folding, holding, forgetting. Times in seconds after BEGIN."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from exporter.event.event import AuthEvent, Challenge, Context, Risk
+from exporter.event.event import Challenge, Risk
 from exporter.fetch.source import DamagedEntry, ListedUser
 from exporter.fetch.walk import Walk
-from exporter.ledger.counters import CHALLENGES, COMPROMISED_CREDENTIALS, EVENTS, NEW_COUNTRY_SIGN_INS, USER_EVENTS
-from exporter.ledger.ledger import CounterState, KnownUser, Poll, PoolState
-from exporter.ledger.rules import NEWEST_KEPT, Settings
-from exporter.ledger.sqlite import SqliteLedger
+from exporter.ledger.counters import CHALLENGES, COMPROMISED_CREDENTIALS, NEW_COUNTRY_SIGN_INS, USER_EVENTS
+from exporter.ledger.ledger import Poll
+from exporter.ledger.rules import NEWEST_KEPT
 from exporter.users.discovery import start_rule
-from tests.ledger.selecting import row_of, select_all, selected
-
-POOL = "eu-west-1_Test"
-BEGIN = 1_700_000_000.0
-SETTINGS = Settings(settle=900, overlap=600, recent_window=3600, series_hold=0, max_series=5000, per_user=False)
-
-
-def auth_event(
-    event_id: str, created: float, response: str | None = "Pass", country: str | None = "France", **changes: object
-) -> AuthEvent:
-    """Return a sign-in of no risk."""
-    event = AuthEvent(
-        event_id=event_id,
-        created=datetime.fromtimestamp(BEGIN + created, UTC),
-        event_type="SignIn",
-        response=response,
-        risk=Risk("NoRisk", None, False),
-        challenges=(),
-        context=Context(None, None, None, None, country),
-        feedback=None,
-    )
-    return event._replace(**changes)  # type: ignore[arg-type]
-
-
-class Scene:
-    """A ledger and what is done to it."""
-
-    def __init__(self, path: Path, settings: Settings = SETTINGS) -> None:
-        self.path, self.settings = path, settings
-        self.ledger = SqliteLedger(path, settings, BEGIN)
-
-    def close(self) -> None:
-        """Close the ledger."""
-        self.ledger.close()
-
-    def restart(self, now: float = 0.0, settings: Settings | None = None) -> None:
-        """Close the ledger and open it again."""
-        self.close()
-        self.settings = settings or self.settings
-        self.ledger = SqliteLedger(self.path, self.settings, BEGIN + now)
-
-    def select(self, *names: str, now: float = 0.0, start: str = "beginning", created: float | None = None) -> None:
-        """Select these users; `created` is the creation of all of them."""
-        at = None if created is None else datetime.fromtimestamp(BEGIN + created, UTC)
-        users = [ListedUser(name, at) for name in names]
-        select_all(self.ledger, POOL, users, began=BEGIN + now, start=start_rule(start))
-
-    def row(self, name: str = "alice") -> int:
-        """Return a user's row."""
-        return row_of(self.ledger, POOL, name)
-
-    def selected(self) -> dict[str, KnownUser]:
-        """Return the selected users by name."""
-        return selected(self.ledger, POOL)
-
-    def poll(
-        self,
-        *events: AuthEvent,
-        now: float,
-        user: str = "alice",
-        gone: bool = False,
-        damaged: Sequence[DamagedEntry] = (),
-    ) -> PoolState:
-        """Poll a user whose whole history is these events."""
-        lookout = self.ledger.look_out(self.row(user), BEGIN + now)
-        ordered = tuple(sorted(events, key=lambda each: each.created))
-        ids = frozenset(each.event_id for each in events)
-        walk = (
-            None if gone else Walk(BEGIN + now, BEGIN + now, lookout.depth, ordered, ids, None, damaged=tuple(damaged))
-        )
-        poll = Poll(POOL, self.row(user), BEGIN + now, lookout.began, walk)
-        return self.ledger.record([poll], oldest_walk=lookout.began, now=BEGIN + now)[POOL]
-
-    def states(self, family: str = EVENTS) -> dict[tuple[str, ...], CounterState]:
-        """Return the committed series of a family by labels."""
-        return {state.labels: state for state in self.ledger.load(POOL, BEGIN).counters if state.family == family}
-
-    def counts(self, family: str = EVENTS) -> dict[tuple[str, ...], int]:
-        """Return the shown values of the series in which anything was counted."""
-        return {labels: state.value for labels, state in self.states(family).items() if state.value is not None}
-
-    def rows(self) -> int:
-        """Return how many events the ledger remembers."""
-        return int(self.ledger._db.execute("SELECT count(*) FROM event").fetchone()[0])
+from tests.ledger.scene import BEGIN, POOL, SETTINGS, Scene, Staged, auth_event
+from tests.ledger.selecting import select_all
 
 
 @pytest.fixture
@@ -110,22 +23,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made.select("alice")
     yield made
     made.close()
-
-
-Staged = Callable[..., Scene]
-
-
-@pytest.fixture
-def staged(tmp_path: Path) -> Iterator[Staged]:
-    """Return a function that makes a scene by settings that differ from the usual ones; it is closed with the test."""
-    with ExitStack() as scenes:
-
-        def stage(**changes: Any) -> Scene:
-            made = Scene(tmp_path / "state.db", replace(SETTINGS, **changes))
-            scenes.callback(made.close)
-            return made
-
-        yield stage
 
 
 SIGN_IN = ("SignIn", "Pass", "None", "France")

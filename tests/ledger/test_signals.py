@@ -9,7 +9,7 @@ import pytest
 from exporter.event.event import AuthEvent, Challenge, Risk
 from exporter.ledger.counters import ABANDONED_FLOWS, HIGH_RISK_SIGN_INS, STOPPED_SIGN_INS
 from exporter.ledger.ledger import FailedSignIns
-from tests.ledger.test_rules import BEGIN, POOL, Scene, auth_event
+from tests.ledger.scene import BEGIN, POOL, Scene, auth_event
 
 RIGHT, WRONG = Challenge("Password", "Success"), Challenge("Password", "Failure")
 MFA_FAILED, MFA_PASSED = Challenge("Mfa", "Failure"), Challenge("Mfa", "Success")
