@@ -75,6 +75,7 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         """Take an open connection and the file's path, None in memory."""
         self._connection: sqlite3.Connection | None = connection
+        self._closed_for = "the state is not open"
         self._place = None if path is None else Place(path)
         self._logger: FilteringBoundLogger = structlog.get_logger()
 
@@ -95,7 +96,7 @@ class Database:
     @property
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise CommitError("the state is not open")
+            raise CommitError(self._closed_for)
         return self._connection
 
     @contextmanager
@@ -156,7 +157,8 @@ class Database:
             place.sync()
             self._connection = _opened(place.path)
         except (OSError, sqlite3.Error) as error:
-            raise CommitError(f"the state file cannot be opened anew: {_reason(error)}") from error
+            self._closed_for = f"the state file cannot be opened anew: {_reason(error)}"
+            raise CommitError(self._closed_for) from error
         place.look()
 
 

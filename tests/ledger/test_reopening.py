@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.fetch.source import ListedUser
+from exporter.ledger import database
 from exporter.ledger.counters import EVENTS
 from exporter.ledger.ledger import CommitError
 from exporter.ledger.sqlite import SqliteLedger
@@ -109,3 +110,20 @@ def test_a_trouble_is_over_whatever_works_next(tmp_path: Path, monkeypatch: pyte
         assert stage.writer.health.error is None
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_a_state_that_stays_closed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the file cannot be opened anew, whatever is asked of the state fails with the reason."""
+    ledger = failing(tmp_path / "state.db")
+
+    def full(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_opened", full)
+        with pytest.raises(CommitError, match="make room"):
+            ledger.reopen(NOW)
+        with pytest.raises(CommitError, match="make room"):
+            ledger.users(POOL, 0, 10)
+    ledger.reopen(NOW)
+    assert totals(ledger) == 1
