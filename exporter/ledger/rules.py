@@ -7,6 +7,7 @@ poll is a named tuple, which is made in a third of the time of a frozen dataclas
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from math import inf
 from typing import NamedTuple
 
 from exporter.event.countries import country_code
@@ -174,23 +175,20 @@ def shows_history(walk: Walk, newest_counted: Sequence[str]) -> bool:
 def _gone(walk: Walk, open_events: Sequence[KnownEvent], settings: Settings) -> Sequence[KnownEvent]:
     """Return the open events that a walk should have shown and did not.
 
-    One below a truncated walk may still be there; given up after twice `settle`, it is not walked down to for ever.
+    One below a truncated walk, or as old as the oldest event of it, may still be there; given up after twice `settle`, it is
+    not walked down to for ever.
     """
     shown = {event.event_id for event in walk.events}
     missing = [event for event in open_events if event.event_id not in shown]
     if not walk.truncated:
         return missing
-    since = min((event.created.timestamp() for event in walk.events), default=0.0)
-    return [
-        event for event in missing if event.created >= since or walk.asked_at >= event.created + 2 * settings.settle
-    ]
+    since = min((event.created.timestamp() for event in walk.events), default=inf)
+    return [event for event in missing if event.created > since or walk.asked_at >= event.created + 2 * settings.settle]
 
 
 def judge_gone(asked_at: float, memory: Memory, settings: Settings) -> Judgement:
     """Judge the open events of a user whom AWS no longer knows."""
-    judgement = Judgement(ground=memory.ground._replace(polled_at=asked_at))
-    judgement.updates += _settled(memory.open_events, asked_at, settings)
-    return judgement
+    return Judgement(memory.ground._replace(polled_at=asked_at), [*_settled(memory.open_events, asked_at, settings)])
 
 
 def moved(ground: Ground, walk: Walk, settings: Settings) -> Ground:

@@ -1,5 +1,7 @@
 """Answers turned into pages: every field of the API, and nothing taken on trust."""
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
@@ -144,6 +146,8 @@ def test_the_same_damage_has_the_same_digest() -> None:
     (other,) = page_of({**BARE, "EventType": 8}).damaged
     assert first == again
     assert first.digest != other.digest
+    (nameless,), (dateless,) = (page_of(entry).damaged for entry in ({"CreationDate": CREATED}, {"EventId": "e-1"}))
+    assert nameless.digest != dateless.digest
 
 
 def test_each_damaged_entry_has_a_digest_of_its_own() -> None:
@@ -153,7 +157,8 @@ def test_each_damaged_entry_has_a_digest_of_its_own() -> None:
 
 
 def test_a_page_is_bounded() -> None:
-    """A page of far more entries than can be asked for is no answer."""
+    """A page of far more entries than can be asked for is no answer; one of a thousand is."""
+    assert len(page_of(*[BARE] * 1000).events) == 1000
     with pytest.raises(FetchError, match="AuthEvents"):
         page_of(*[BARE] * 1001)
 
@@ -218,6 +223,15 @@ def test_dates_become_utc(date: object, expected: datetime) -> None:
     assert (created, created.tzinfo) == (expected, UTC)
 
 
+def test_a_date_without_a_zone_is_utc_wherever_the_exporter_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date without a zone is not taken for one of the machine's own zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert event_of(CreationDate=CREATED.replace(tzinfo=None)).created == CREATED
+    time.tzset()
+
+
 @pytest.mark.parametrize("token", [None, "t", "e-1#2026-05-01T12:00:00Z", "x" * 131_072])
 def test_tokens_are_passed_on(token: str | None) -> None:
     """A token is opaque: it is passed on as it is, and null is none; an empty page may carry one."""
@@ -239,15 +253,58 @@ def test_an_answer_without_a_list_is_malformed(answer: object) -> None:
     assert caught.value.outcome is Outcome.MALFORMED
 
 
+def read_events(answer: object) -> object:
+    """Read an answer as a page of events."""
+    return event_page(answer, NOW)
+
+
+def read_users(answer: object) -> object:
+    """Read an answer as a page of users."""
+    return user_page(answer, "NextToken", NOW)
+
+
+WHAT_IS_WRONG: list[tuple[Callable[[object], object], object, str]] = [
+    (read_events, None, "the answer"),
+    (read_events, {}, "AuthEvents"),
+    (read_events, {"AuthEvents": [], "NextToken": 7}, "NextToken"),
+    (read_users, None, "the answer"),
+    (read_users, {}, "Users"),
+    (read_users, {"Users": [], "NextToken": 7}, "NextToken"),
+    (read_users, {"Users": [None]}, "a listed user"),
+    (read_users, {"Users": [{}]}, "Username"),
+    (pool_description, None, "the answer"),
+    (pool_description, {}, "UserPool"),
+]
+
+
+@pytest.mark.parametrize(("read", "answer", "what"), WHAT_IS_WRONG)
+def test_what_is_malformed_is_named(read: Callable[[object], object], answer: object, what: str) -> None:
+    """An answer that is refused tells which part of it is not what it should be, in the API's own word where it has one."""
+    with pytest.raises(FetchError) as caught:
+        read(answer)
+    assert (str(caught.value), caught.value.outcome) == (f"{what} is not what the API describes", Outcome.MALFORMED)
+
+
 def test_users_are_read() -> None:
-    """A listing gives names as they are, and the accounts' creation where it says so."""
+    """A listing gives names as they are, the accounts' creation where it says so, and who may not sign in."""
     answer = {
-        "Users": [{"Username": "bob", "UserCreateDate": CREATED}, {"Username": "Zoë", "UserCreateDate": "x"}],
+        "Users": [
+            {"Username": "bob", "UserCreateDate": CREATED, "Enabled": False},
+            {"Username": "Zoë", "UserCreateDate": "x", "Enabled": True},
+            {"Username": "eve"},
+        ],
         "PaginationToken": "t",
     }
     page = user_page(answer, "PaginationToken", NOW)
-    assert page.users == (ListedUser("bob", CREATED), ListedUser("Zoë", None))
+    assert page.users == (ListedUser("bob", CREATED, enabled=False), ListedUser("Zoë", None), ListedUser("eve", None))
     assert page.next_token == "t"
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 1024, "two\nlines", "\U0001f600"])
+def test_names_are_taken_as_they_are(name: str) -> None:
+    """Whatever text can be stored, and is no longer than any name of Cognito, names an event or a user."""
+    assert event_of(EventId=name).event_id == name
+    assert user_page({"Users": [{"Username": name}]}, "NextToken", NOW).users == (ListedUser(name, None),)
 
 
 BAD_USERS: list[object] = [
@@ -312,11 +369,7 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(KEYS | st.text(max_size=3), inner, max_size=8),
     max_leaves=30,
 )
-READERS = [
-    lambda answer: event_page(answer, NOW),
-    lambda answer: user_page(answer, "NextToken", NOW),
-    pool_description,
-]
+READERS = [read_events, read_users, pool_description]
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -1,15 +1,16 @@
 """The walk shows everything above known ground, whatever the pages look like, and no more than it must."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate, count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.event.event import AuthEvent
+from exporter.event.event import AuthEvent, Challenge, Feedback
 from exporter.fetch.outcome import FetchError, Outcome
 from exporter.fetch.source import FULL_PAGE, DamagedEntry, EventPage
 from exporter.fetch.walk import Walk, walk
@@ -90,6 +91,24 @@ def test_stops_below_known_ground() -> None:
     assert ids(found) == ["e60", "e70", "e80", "e90"]
 
 
+def test_stops_where_pages_have_one_event_each() -> None:
+    """That a history goes back in time is seen over pages too, and ends the walk as it does within one."""
+    pages = Pages(*[[event(at)] for at in (90, 80, 70, 60, 50)])
+    assert (ids(take(pages, depth=75)), pages.asked) == (["e70", "e80", "e90"], 3)
+
+
+def test_damaged_entries_of_all_pages_are_told() -> None:
+    """What could not be read is told of each page, and once where pages show it twice."""
+    damaged = [DamagedEntry(digest, None) for digest in ("a", "b", "c")]
+    pages = {None: EventPage((), "2", tuple(damaged[:2])), "2": EventPage((), None, tuple(damaged[1:]))}
+
+    async def ask(token: str | None, _: int) -> EventPage:
+        return pages[token]
+
+    found = asyncio.run(walk(ask, clock=lambda: 0.0, asked_at=0.0, depth=0.0, max_pages=200, tolerance=0.0))
+    assert found.damaged == tuple(damaged)
+
+
 def test_goes_on_through_equal_timestamps() -> None:
     """An event as old as known ground is shown, though it stands on the next page."""
     pages = Pages([event(90), event(80, "a")], [event(80, "b"), event(70)], [event(60)])
@@ -144,6 +163,7 @@ def test_repeated_token_breaks_off() -> None:
     with pytest.raises(FetchError) as caught:
         asyncio.run(walk(ask, clock=lambda: 0.0, asked_at=0.0, depth=0.0, max_pages=200, tolerance=0.0))
     assert caught.value.outcome is Outcome.MALFORMED
+    assert str(caught.value) == "the API repeated a NextToken within one walk"
 
 
 def test_final_answer_beats_in_progress() -> None:
@@ -151,6 +171,14 @@ def test_final_answer_beats_in_progress() -> None:
     for first, second in (("Pass", "InProgress"), ("InProgress", "Pass")):
         found = take(Pages([event(90, "x", first)], [event(90, "x", second), event(80)]), depth=0)
         assert [each.response for each in found.events if each.event_id == "x"] == ["Pass"]
+
+
+@pytest.mark.parametrize("response", ["Pass", "InProgress"])
+def test_the_latest_answer_is_kept(response: str) -> None:
+    """Of an event shown twice, both times in the same state, the later answer counts: feedback or a challenge may have come."""
+    earlier = event(90, "x", response)
+    later = earlier._replace(feedback=Feedback("Valid", "Admin", None), challenges=(Challenge("Password", "Success"),))
+    assert take(Pages([earlier, event(80)], [later, event(70)]), depth=0).events[-1] == later
 
 
 def test_first_page_is_told_apart() -> None:
@@ -177,29 +205,44 @@ def test_shows_all_above_depth(created: list[int], size: int, depth: int) -> Non
 
 NEWEST_FIRST = [event(at) for at in range(300, 100, -1)]
 
-SMALL: dict[str, tuple[History, float, int, list[tuple[str | None, int]]]] = {
-    "enough": (History(NEWEST_FIRST), 297.5, 5, [(None, 5)]),
-    "the whole history": (History(NEWEST_FIRST[:4]), 0, 5, [(None, 5)]),
-    "nobody has events": (History([]), 0, 1, [(None, 1)]),
-    "not enough": (History(NEWEST_FIRST), 290, 5, [(None, 5), (None, 60)]),
-    "as deep as the depth only": (History(NEWEST_FIRST), 296, 5, [(None, 5), (None, 60)]),
-    "one event": (History(NEWEST_FIRST), 300.5, 1, [(None, 1), (None, 60)]),
-    "shorter than asked for": (History(NEWEST_FIRST, full=4), 298, 5, [(None, 5), (None, 60)]),
-    "empty": (History(NEWEST_FIRST, empty=frozenset({0})), 298, 5, [(None, 5), (None, 60), ("0/60/1", 60)]),
-    "far from enough": (History(NEWEST_FIRST), 200, 5, [(None, 5), (None, 60), ("60/60/1", 60)]),
-    "a full page at once": (History(NEWEST_FIRST), 200, 60, [(None, 60), ("60/60/1", 60)]),
+SMALL: dict[str, tuple[Callable[[], History], float, int, list[tuple[str | None, int]]]] = {
+    "enough": (partial(History, NEWEST_FIRST), 297.5, 5, [(None, 5)]),
+    "the whole history": (partial(History, NEWEST_FIRST[:4]), 0, 5, [(None, 5)]),
+    "nobody has events": (partial(History, []), 0, 1, [(None, 1)]),
+    "not enough": (partial(History, NEWEST_FIRST), 290, 5, [(None, 5), (None, 60)]),
+    "as deep as the depth only": (partial(History, NEWEST_FIRST), 296, 5, [(None, 5), (None, 60)]),
+    "one event": (partial(History, NEWEST_FIRST), 300.5, 1, [(None, 1), (None, 60)]),
+    "shorter than asked for": (partial(History, NEWEST_FIRST, full=4), 298, 5, [(None, 5), (None, 60)]),
+    "empty": (partial(History, NEWEST_FIRST, empty=frozenset({0})), 298, 5, [(None, 5), (None, 60), ("0/60/1", 60)]),
+    "far from enough": (partial(History, NEWEST_FIRST), 200, 5, [(None, 5), (None, 60), ("60/60/1", 60)]),
+    "a full page at once": (partial(History, NEWEST_FIRST), 200, 60, [(None, 60), ("60/60/1", 60)]),
 }
 
 
 @pytest.mark.parametrize("case", SMALL)
 def test_a_small_page_that_does_not_suffice_begins_the_walk_again(case: str) -> None:
     """A small first page is all, or the walk begins again with full pages: its token is never used."""
-    history, depth, limit, expected = SMALL[case]
+    history_of, depth, limit, expected = SMALL[case]
+    history = history_of()
     found = take(history, depth, limit=limit)
     assert history.asked == expected
     assert {each.created.timestamp() for each in found.events} >= {at for at in range(300, 100, -1) if at >= depth} & {
         each.created.timestamp() for each in history.events
     }
+
+
+def test_what_cannot_be_read_is_part_of_a_small_page() -> None:
+    """A small page with an unreadable entry among its events has as many as were asked for, and may suffice."""
+    asked: list[int] = []
+
+    async def ask(_: str | None, limit: int) -> EventPage:
+        asked.append(limit)
+        return EventPage(
+            (event(90), event(80), event(70)), "more", (DamagedEntry("no id", None), DamagedEntry("no type", event(60)))
+        )
+
+    asyncio.run(walk(ask, clock=lambda: 0.0, asked_at=0.0, depth=75, max_pages=1, tolerance=0.0, limit=5))
+    assert asked == [5]
 
 
 def test_what_a_small_page_says() -> None:

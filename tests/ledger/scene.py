@@ -1,8 +1,10 @@
 """A ledger and what is done to it, for tests of single polls. Times in seconds after BEGIN."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from exporter.event.event import AuthEvent, Context, Risk
 from exporter.fetch.source import DamagedEntry, ListedUser
@@ -84,6 +86,13 @@ class Scene:
         )
         poll = Poll(POOL, self.row(user), BEGIN + now, lookout.began, walk)
         return self.ledger.record([poll], oldest_walk=lookout.began, now=BEGIN + now)[POOL]
+
+    def record(self, *events: AuthEvent, now: float, depth: float, **more: Any) -> PoolState:
+        """Record a walk of alice's history that went no deeper than that and showed these events, oldest first."""
+        walk = Walk(BEGIN + now, BEGIN + now, BEGIN + depth, events, frozenset(), None)
+        began = self.ledger.look_out(self.row(), BEGIN + now).began
+        poll = Poll(POOL, self.row(), BEGIN + now, began, replace(walk, **more))
+        return self.ledger.record([poll], oldest_walk=began, now=BEGIN + now)[POOL]
 
     def states(self, family: str = EVENTS) -> dict[tuple[str, ...], CounterState]:
         """Return the committed series of a family by labels."""

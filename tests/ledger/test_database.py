@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.ledger import database
 from exporter.ledger.database import Database, open_database
 from exporter.ledger.ledger import CommitError, LedgerError
 from exporter.ledger.rules import Settings
@@ -57,6 +58,14 @@ def corrupt(path: Path) -> None:
     path.write_bytes(content)
 
 
+def corrupt_at_the_root(path: Path) -> None:
+    """Make a state whose tables cannot even be listed."""
+    open_database(path).close()
+    content = bytearray(path.read_bytes())
+    content[100:4096] = b"\xff" * 3996
+    path.write_bytes(content)
+
+
 def text(path: Path) -> None:
     """Make a file that is no database."""
     path.write_text("user_pools: []\n" * 20)
@@ -66,10 +75,11 @@ def text(path: Path) -> None:
     ("make", "says"),
     [
         (foreign, "a SQLite database of another program"),
-        (newer, "written by a newer version of this exporter"),
+        (newer, r"run that version, or restore a copy from before the upgrade$"),
         (newer_in_the_log, "written by a newer version of this exporter"),
         (of_no_version, "corrupt"),
-        (corrupt, "corrupt"),
+        (corrupt, r"corrupt \((?!None\))"),
+        (corrupt_at_the_root, r"corrupt \(database disk image is malformed\)"),
         (text, "not a SQLite database"),
     ],
 )
@@ -104,6 +114,22 @@ def test_empty_file_is_a_first_start(tmp_path: Path) -> None:
     assert path.stat().st_size > 0
 
 
+def test_a_state_that_another_process_makes_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two first starts at once the later one to be ready goes on with the state of the other."""
+    path, create = tmp_path / "state.db", database._create
+
+    def late(connection: sqlite3.Connection) -> None:
+        create(connection)
+        monkeypatch.undo()
+        other = open_database(path)
+        note(other, "theirs")
+        other.close()
+
+    monkeypatch.setattr(database, "_create", late)
+    open_database(path).close()
+    assert rows(path) == [("theirs", 1)]
+
+
 def test_second_process_is_refused(tmp_path: Path) -> None:
     """While a process holds the state, another is refused with the reason, before and after the first has written."""
     path = tmp_path / "state.db"
@@ -126,9 +152,12 @@ def test_unwritable_place_is_named(tmp_path: Path) -> None:
 
 
 def test_memory_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`:memory:` makes no file."""
+    """`:memory:` takes what any state takes, and makes no file."""
     monkeypatch.chdir(tmp_path)
-    open_database(":memory:").close()
+    state = open_database(":memory:")
+    note(state, "a")
+    assert state.execute("SELECT length(value) FROM meta ORDER BY key").fetchall() == [(1,), (32,)]
+    state.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -340,7 +369,7 @@ def test_a_connection_that_sticks_is_opened_anew(tmp_path: Path) -> None:
     database = open_database(path)
     note(database, "a")
     database.execute("BEGIN")  # as after a ROLLBACK that failed
-    with pytest.raises(CommitError, match="within a transaction"):
+    with pytest.raises(CommitError, match=r"within a transaction$"):
         note(database, "b")
     assert database.reopen()
     note(database, "c")

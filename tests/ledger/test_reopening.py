@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.fetch.source import ListedUser
-from exporter.ledger import database
+from exporter.ledger import database, writer
 from exporter.ledger.counters import EVENTS
 from exporter.ledger.ledger import CommitError
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.users.discovery import start_rule
-from tests.ledger.test_writer import NOW, POOL, SETTINGS, A, B, Stage, poll_of
+from tests.ledger.test_writer import NOW, POOL, SETTINGS, A, B, Stage, poll_of, until
 
 
 class Landing:
@@ -80,9 +81,35 @@ def test_a_reopening_that_breaks_off_is_done_again(tmp_path: Path, monkeypatch: 
     assert totals(ledger) == 4
 
 
-def test_a_reopening_is_told(tmp_path: Path) -> None:
+class Sticking(Landing):
+    """A real connection that begins no transaction any more."""
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        """Execute a statement."""
+        if statement == "BEGIN IMMEDIATE":
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *values)
+
+
+def test_a_connection_that_sticks_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that fails at every transaction though the disk is well is replaced after three; what waits counts once."""
+    monkeypatch.setattr(writer, "_FIRST_WAIT", 0.01)
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        stage.ledger._db._connection = Sticking(stage.ledger._db._open_connection)  # type: ignore[assignment]
+        await asyncio.wait_for(stage.writer.record(poll_of(B, 0, "b1")), 30)
+        assert stage.shown() == 2
+
+    with capture_logs() as lines:
+        asyncio.run(Stage(tmp_path / "state.db").play(scene))
+    assert [line["failures"] for line in lines if line["log_level"] == "info"] == [3]
+
+
+def test_a_reopening_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever follows the users hears of it: the file may hold users whose selection had failed."""
     told: list[bool] = []
+    monkeypatch.setattr(writer, "_FIRST_WAIT", 0.01)
 
     async def scene(stage: Stage) -> None:
         stage.writer.reopened = lambda: told.append(True)
@@ -108,6 +135,26 @@ def test_a_trouble_is_over_whatever_works_next(tmp_path: Path, monkeypatch: pyte
         assert stage.writer.health.error == "disk I/O error"
         await stage.writer.users(POOL, 0, 10)
         assert stage.writer.health.error is None
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_a_reopening_that_fails_is_a_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why a state cannot be opened anew is what is said of it, until it can; what waits is counted then, once, and shown."""
+    monkeypatch.setattr(writer, "_FIRST_WAIT", 0.01)
+
+    def full(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def scene(stage: Stage) -> None:
+        stage.ledger._db._connection = Landing(stage.ledger._db._open_connection)  # type: ignore[assignment]
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "_opened", full)
+            waiting = asyncio.create_task(stage.writer.record(poll_of(A, 0, "a1")))
+            says = "the state file cannot be opened anew: database or disk is full; make room on the file system of state.path"
+            await until(lambda: stage.writer.health.error == says)
+        await asyncio.wait_for(waiting, 30)
+        assert (stage.writer.health.error, stage.shown()) == (None, 1)
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 

@@ -169,5 +169,5 @@ def test_a_state_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     """Where lines cannot be read, the error has SQLite's own words."""
     scene = Scene(tmp_path / "state.db")
     scene.close()
-    with pytest.raises(CommitError, match="the state is not open"):
+    with pytest.raises(CommitError, match=r"^the state is not open$"):
         scene.ledger.outbox.read(1)

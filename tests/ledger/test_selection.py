@@ -44,9 +44,13 @@ class Hall:
         added = self.ledger.select(pool, users, began=BEGIN + began, start=start_rule("now"))
         return [self.name(user.user) for user in added]
 
-    def end(self, began: float, pool: str = POOL, selectors: str = "", **more: Any) -> list[str]:
+    def end(self, began: float, pool: str = POOL, selectors: str | None = None, **more: Any) -> list[str]:
         """End a discovery, by default a complete one of selectors never followed before; return who was deselected."""
-        usual: dict[str, Any] = {"ended": BEGIN + began, "complete": True, "selectors": selectors or str(began)}
+        usual: dict[str, Any] = {
+            "ended": BEGIN + began,
+            "complete": True,
+            "selectors": str(began) if selectors is None else selectors,
+        }
         end = DiscoveryEnd(BEGIN + began, **(usual | more))
         removed: list[int] = []
         after: int | None = 0
@@ -101,6 +105,17 @@ def test_batches_add_up_to_a_discovery(hall: Hall) -> None:
     assert hall.find("b", began=1200) == ["b"]
     assert hall.end(1200) == ["a", "c", "d"]
     assert hall.selected() == {"b"}
+
+
+def test_a_discovery_may_find_thousands(hall: Hall) -> None:
+    """However many users there are, each is found or not by the row it has."""
+    names = [f"user{number}" for number in range(2100)]
+    assert hall.find(*names, began=0) == names
+    hall.find("user0", began=10)
+    ended = hall.ledger.deselect(
+        POOL, DiscoveryEnd(BEGIN + 10, BEGIN + 10, complete=True, selectors="x"), after=0, limit=5000
+    )
+    assert ([hall.name(row) for row in ended.removed], ended.after) == (names[1:], None)
 
 
 def test_pools_are_apart(hall: Hall) -> None:
@@ -165,6 +180,24 @@ def test_other_selectors_let_go_at_once(hall: Hall) -> None:
     assert hall.end(20, selectors="others") == ["a"]
 
 
+def test_a_discovery_that_was_not_complete_is_not_the_one_before(hall: Hall) -> None:
+    """Selectors that were followed in part only are still new ones: whoever they do not find goes at once."""
+    hall.find("a", began=0)
+    hall.end(0, selectors="old")
+    assert hall.end(10, selectors="new", complete=False) == []
+    assert hall.end(20, selectors="new") == ["a"]
+
+
+def test_a_discovery_that_was_not_complete_keeps_the_one_before(hall: Hall) -> None:
+    """Who leaves the pool stays for a poll though a discovery broke off since the last complete one."""
+    hall.find("a", began=0)
+    hall.end(0, selectors="same")
+    assert hall.end(10, selectors="same", complete=False) == []
+    assert hall.end(20, selectors="same") == []
+    hall.poll("a", 21)
+    assert hall.end(30, selectors="same") == ["a"]
+
+
 def test_who_was_only_named_goes_at_once(hall: Hall) -> None:
     """Who was named, by a file say, and is no more, goes at once; who left a group in the same discovery stays for a poll."""
     hall.find("a", "b", began=0)
@@ -190,6 +223,24 @@ def test_after_a_restart_whoever_is_missing_may_have_left(hall: Hall) -> None:
     assert hall.end(20, selectors="same") == ["a"]
     hall.restart()
     assert hall.end(30, selectors="") == ["b"]
+
+
+def test_where_nothing_lists_nobody_has_left(hall: Hall) -> None:
+    """Where users come by name alone, whoever is named no more goes at once, after a restart too."""
+    hall.find("a", "b", began=0, by_name=True)
+    hall.end(0, selectors="")
+    hall.restart()
+    hall.find("b", began=10, by_name=True)
+    assert hall.end(10, selectors="") == ["a"]
+
+
+def test_a_discovery_ends_in_parts(hall: Hall) -> None:
+    """Each part of an end looks at so many users, and tells the last of them as where to go on."""
+    hall.find(*"abcde", began=0)
+    rows = [row_of(hall.ledger, POOL, name) for name in "abcde"]
+    end = DiscoveryEnd(BEGIN, BEGIN, complete=True, selectors="")
+    parts = [hall.ledger.deselect(POOL, end, after=after, limit=3) for after in (0, rows[2])]
+    assert [part.after for part in parts] == [rows[2], None]
 
 
 def test_a_clock_set_back_keeps_nobody_waiting(hall: Hall) -> None:

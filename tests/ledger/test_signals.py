@@ -86,8 +86,9 @@ def fail(number: int, **changes: Any) -> AuthEvent:
 
 def test_failures_in_a_row_add_up_and_end_with_a_pass(scene: Scene) -> None:
     """Failed sign-ins add up over polls that show each other's, and a passed one ends the row."""
-    scene.poll(fail(1), fail(2), now=10)
+    change = scene.poll(fail(1), fail(2), now=10)
     assert failing(scene) == {"alice": (2, 2)}
+    assert change.failing == {scene.row(): FailedSignIns(2, BEGIN + 2)}
     scene.poll(fail(2), fail(11), now=20)
     assert failing(scene) == {"alice": (3, 11)}
     scene.restart()
@@ -96,6 +97,7 @@ def test_failures_in_a_row_add_up_and_end_with_a_pass(scene: Scene) -> None:
     assert change.failing == {scene.row(): FailedSignIns(4, BEGIN + 21)}
     change = scene.poll(fail(21), auth_event("p", 22), now=40)
     assert (failing(scene), change.failing) == ({}, {scene.row(): None})
+    assert scene.poll(auth_event("p", 22), now=45).failing == {}
     scene.poll(auth_event("p", 22), fail(41), now=50)
     assert failing(scene) == {"alice": (1, 41)}
 

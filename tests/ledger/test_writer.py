@@ -1,7 +1,11 @@
 """The writer: polls that wait together are committed together, a failing disk loses nothing, and nobody waits for ever."""
 
 import asyncio
+import json
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,11 +13,12 @@ import pytest
 import structlog
 
 from exporter.event.event import AuthEvent
+from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
-from exporter.ledger.counters import EVENTS
-from exporter.ledger.ledger import CommitError, DiscoveryEnd, Lookout, Poll, PoolState
-from exporter.ledger.rules import Settings
+from exporter.ledger.counters import EVENTS, USER_EVENTS
+from exporter.ledger.ledger import CommitError, DiscoveryEnd, Lookout, Outbox, Poll, PoolState
+from exporter.ledger.rules import HISTORY_KEPT, Settings
 from exporter.ledger.sqlite import SqliteLedger
 from exporter.ledger.writer import Writer
 from exporter.users.discovery import start_rule
@@ -40,7 +45,8 @@ class Stage:
     def __init__(self, path: Path) -> None:
         self.ledger = SqliteLedger(path, SETTINGS, NOW)
         self.published: list[Mapping[str, PoolState]] = []
-        self.writer = Writer(self.ledger, self.published.append, lambda: NOW, structlog.get_logger())
+        self.now = NOW
+        self.writer = Writer(self.ledger, self.published.append, lambda: self.now, structlog.get_logger())
 
     async def play(self, scene: Callable[["Stage"], Awaitable[None]]) -> None:
         """Run a scene while the writer writes, then close everything."""
@@ -69,6 +75,7 @@ def test_waiting_polls_share_a_commit(tmp_path: Path) -> None:
         await asyncio.gather(*(stage.writer.record(poll) for poll in polls))
         assert stage.shown() == 6
         assert sum(bool(change) for change in stage.published) == 1
+        assert stage.writer._events_waiting == 0
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -118,17 +125,22 @@ def test_stop_with_a_full_disk_ends(tmp_path: Path) -> None:
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
 
-def test_a_poll_that_cannot_be_judged_stops_no_other(tmp_path: Path) -> None:
-    """A fault in one poll of a batch is that poll's alone: the others are committed, and so is what comes after."""
+@pytest.mark.parametrize("users", [(A, STRANGER), (A, STRANGER, B)])
+def test_a_poll_that_cannot_be_judged_stops_no_other(users: tuple[int, ...], tmp_path: Path) -> None:
+    """A fault in one poll of a batch is that poll's alone, and told once: the others are committed, and what comes after."""
 
     async def scene(stage: Stage) -> None:
-        polls = [poll_of(A, 0, "a1"), poll_of(STRANGER, 0, "x"), poll_of(B, 0, "b1")]
+        polls = [poll_of(user, 0, f"{user}1") for user in users]
         results = await asyncio.gather(*(stage.writer.record(poll) for poll in polls), return_exceptions=True)
-        assert [result is None for result in results] == [True, False, True]
+        assert [user for user, result in zip(users, results, strict=True) if result is not None] == [STRANGER]
         await stage.writer.record(poll_of(C, 0, "c1"))
-        assert stage.shown() == 3
+        assert stage.shown() == len(users)
+        assert not stage.writer._walks
 
-    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(Stage(tmp_path / "state.db").play(scene))
+    text = "a poll could not be judged; nothing of it is counted"
+    assert lines == [{"log_level": "error", "event": text, "error": "LookupError('no user has row 99')"}]
 
 
 def test_abandoned_walks_are_forgotten(tmp_path: Path) -> None:
@@ -172,6 +184,80 @@ def test_the_end_of_a_discovery_settles_who_is_gone(tmp_path: Path) -> None:
         await stage.writer.settle_lingering(POOL)
         assert ([user.selected_at for user in added], removed, stage.shown()) == ([began], [A], 1)
         assert [user.user for user in await stage.writer.users(POOL, B, 10)] == [C, added[0].user]
+        assert {POOL: PoolState(failing={A: None})} in stage.published
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_what_is_loaded_is_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load tells what is there, and events count by its settings from then on; those of a load that fails are not taken."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        states = await stage.writer.load([POOL], replace(SETTINGS, per_user=True), EventLine({}, "plain", b"key"))
+        assert list(states) == [POOL]
+        assert [event.event_id for event in states[POOL].events] == ["a1"]
+        await stage.writer.record(poll_of(B, 0, "b1"))
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteLedger, "load", unreadable)
+            with pytest.raises(CommitError):
+                await stage.writer.load([POOL], SETTINGS)
+        await stage.writer.record(poll_of(C, 0, "c1"))
+        states = await stage.writer.load([POOL], replace(SETTINGS, per_user=True))
+        assert sorted(state.labels[0] for state in states[POOL].counters if state.family == USER_EVENTS) == ["b", "c"]
+        assert stage.writer.pending_lines == 2
+        lines = await stage.writer.outbox(lambda outbox: outbox.read(10))
+        assert [json.loads(line)["event_id"] for _, line in lines] == ["b1", "c1"]
+
+    def unreadable(*_: object) -> None:
+        raise CommitError("disk I/O error")
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_the_ledger_has_one_thread(tmp_path: Path) -> None:
+    """Whatever is asked of the ledger at once is done by one thread, one after the other."""
+
+    async def scene(stage: Stage) -> None:
+        def act(_: Outbox) -> str:
+            time.sleep(0.05)
+            return threading.current_thread().name
+
+        assert set(await asyncio.gather(*(stage.writer.outbox(act) for _ in range(4)))) == {"ledger_0"}
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_what_the_event_log_could_not_read_is_over_as_anything_is_read(tmp_path: Path) -> None:
+    """A look at the lines that failed is a trouble until anything else can be read."""
+
+    async def scene(stage: Stage) -> None:
+        def unreadable(_: Outbox) -> None:
+            raise CommitError("disk I/O error")
+
+        with pytest.raises(CommitError):
+            await stage.writer.outbox(unreadable)
+        assert stage.writer.health.error == "disk I/O error"
+        await stage.writer.users(POOL, 0, 10)
+        assert stage.writer.health.error is None
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_who_left_long_ago_is_forgotten_and_told(tmp_path: Path) -> None:
+    """The series of users who are forgotten are published as forgotten; where nobody is, nothing is."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.load([POOL], replace(SETTINGS, per_user=True))
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        await deselected(stage.writer, NOW + 1)
+        await stage.writer.prune(POOL)
+        assert not any(state.forgotten for change in stage.published for state in change.values())
+        stage.now += HISTORY_KEPT + 1
+        await stage.writer.prune(POOL)
+        states = [state for change in stage.published if change for state in change[POOL].counters]
+        series = next(state.series for state in states if state.family == USER_EVENTS)
+        assert {POOL: PoolState(forgotten=[series])} in stage.published
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -201,6 +287,23 @@ def test_a_look_out_that_fails_is_told_to_who_asked(tmp_path: Path) -> None:
         for lookout in (first, last, await stage.writer.look_out(A, NOW)):
             stage.writer.abandon(lookout)
         assert not stage.writer._walks
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_who_is_gone_as_the_answer_comes_leaves_no_walk(tmp_path: Path) -> None:
+    """A look-out whose asker is cancelled, before it is answered or just as it is, keeps no walk under way."""
+
+    async def scene(stage: Stage) -> None:
+        before = asyncio.create_task(stage.writer.look_out(A, NOW))
+        await asyncio.sleep(0)
+        before.cancel()
+        just_then = asyncio.create_task(stage.writer.look_out(B, NOW))
+        while not stage.writer._walks:  # noqa: ASYNC110 - at once, before who asked goes on
+            await asyncio.sleep(0)
+        just_then.cancel()
+        await asyncio.wait([before, just_then])
+        assert (before.cancelled(), just_then.cancelled(), dict(stage.writer._walks)) == (True, True, {})
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -271,6 +374,7 @@ def test_a_trouble_is_said_once(tmp_path: Path) -> None:
         stage.ledger._db.execute(f"PRAGMA max_page_count = {pages}")
         many = asyncio.create_task(stage.writer.record(poll_of(B, 0, *(f"b{n}" * 50 for n in range(500)))))
         await until(lambda: heard.failures >= 2)
+        assert stage.writer.busy_since is not None
         assert stage.writer.health.error == "database or disk is full; make room on the file system of state.path"
         walk = asyncio.create_task(stage.writer.look_out(A, NOW))
         await asyncio.wait([walk], timeout=0.2)
@@ -279,6 +383,7 @@ def test_a_trouble_is_said_once(tmp_path: Path) -> None:
         await asyncio.wait_for(many, 30)
         stage.writer.abandon(await asyncio.wait_for(walk, 30))
         assert stage.writer.health.error is None
+        assert stage.writer.busy_since is None
 
     with structlog.testing.capture_logs() as lines:
         stage = Stage(tmp_path / "state.db")
@@ -299,18 +404,6 @@ def test_walks_wait_while_much_waits_for_the_disk(tmp_path: Path) -> None:
         await asyncio.wait([deep, walk], return_when=asyncio.FIRST_COMPLETED)
         assert (deep.done(), walk.done()) == (True, False)
         stage.writer.abandon(await walk)
-
-    asyncio.run(Stage(tmp_path / "state.db").play(scene))
-
-
-def test_a_connection_that_sticks_is_opened_anew(tmp_path: Path) -> None:
-    """A connection that fails at every transaction though the disk is well is replaced, and what waits is counted once."""
-
-    async def scene(stage: Stage) -> None:
-        await stage.writer.record(poll_of(A, 0, "a1"))
-        stage.ledger._db.execute("BEGIN")  # as after a ROLLBACK that failed
-        await asyncio.wait_for(stage.writer.record(poll_of(B, 0, "b1")), 30)
-        assert stage.shown() == 2
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
