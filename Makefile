@@ -2,18 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPES := tests/monitoring/schema
+PICTURES := docs/pictures/build
+PICTURES_BEGIN := 2026-09-14T18:00:00Z
+PICTURES_NOW := 2026-09-15T17:30:00Z
 ARGS ?=
 # processes for tests, most of which wait for others most of the time
 JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo test promises torture week fuzz mutants bench lint check format schema lock clean
+.PHONY: demo test promises torture week fuzz mutants bench lint check format schema dashboards pictures lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
 
-test: $(VENV)/dev $(VENV)/ministack ## all tests
+test: $(VENV)/dev $(VENV)/ministack $(VENV)/types ## all tests
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 promises: $(VENV)/dev ## the state machine of tests/promises for as long as it takes, e.g. ARGS=--hypothesis-seed=7
@@ -46,12 +50,18 @@ format: $(VENV)/dev ## ruff's formatter and safe fixes
 schema: $(VENV)/installed ## write config.schema.json anew
 	$(BIN)/python -m exporter.configuration.schema > config.schema.json
 
+dashboards: $(VENV)/dev ## write monitoring/dashboards/*.json anew
+	$(BIN)/python -m mixin.dashboards
+
+pictures: $(PICTURES)/imported ## draw the dashboards for the README; the history behind them takes most of an hour
+	cd docs/pictures && npm run --silent draw build/blocks ../../monitoring/dashboards ../images $(PICTURES_NOW)
+
 lock: ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
 	$(PYTHON) -m venv $(VENV)/lock-env && $(VENV)/lock-env/bin/pip install --quiet pip-tools
 	$(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(TYPES)/node_modules
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --editable . && touch $@
@@ -68,3 +78,16 @@ $(VENV)/mutants: $(VENV)/dev
 # In an environment of its own: it pins another version of botocore than ours.
 $(VENV)/ministack: $(VENV)/installed
 	$(PYTHON) -m venv $(VENV)/ministack-env && $(VENV)/ministack-env/bin/pip install --quiet 'ministack>=1.5.33' && touch $@
+
+# What the dashboards are type-checked against; without npm that test says why it is skipped.
+$(VENV)/types: $(TYPES)/package-lock.json | $(VENV)/installed
+	if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix $(TYPES) && touch $@; fi
+
+$(PICTURES)/history.om: $(VENV)/installed docs/pictures/history.py
+	mkdir -p $(@D)
+	TZ=UTC FAKETIME_DONT_RESET=1 faketime -f '@2026-09-14 18:00:00 x40' $(BIN)/python docs/pictures/history.py 25 $@
+
+$(PICTURES)/imported: $(PICTURES)/history.om $(wildcard monitoring/*.rules.yml)
+	cd docs/pictures && npm ci --ignore-scripts --silent
+	cd docs/pictures && npm run --silent import build/history.om ../../monitoring build/blocks $(PICTURES_BEGIN) $(PICTURES_NOW)
+	touch $@

@@ -7,10 +7,10 @@ from exporter.metrics.exposition import Section
 from exporter.metrics.families import COMMITTED, Family
 from exporter.metrics.series import Labels, Series
 from exporter.metrics.view import PoolView
-from exporter.schedule.status import BudgetStatus, PoolStatus, Status
+from exporter.schedule.status import BudgetStatus, Status
 
 _POLLING = (
-    families.UP, families.POOL_INFO, families.USERS, families.NEWEST_POLL, families.OLDEST_POLL,
+    families.UP, families.POOL_INFO, families.USERS, families.NEWEST_POLL, families.OLDEST_POLL, families.LONGEST_WAIT,
     families.BUDGET, families.NEEDED,
 )  # fmt: skip
 
@@ -35,19 +35,22 @@ class Committed:
             if shown:
                 yield family, shown
         status = self._status()
-        for family, values in (*_pool_gauges(status.pools), *_budget_gauges(status.budgets)):
+        for family, values in (*_pool_gauges(status), *_budget_gauges(status.budgets)):
             series = self._polling[family.name]
             series.replace(values)
             yield family, [series]
 
 
-def _pool_gauges(pools: tuple[PoolStatus, ...]) -> Iterator[tuple[Family, Mapping[Labels, float]]]:
+def _pool_gauges(status: Status) -> Iterator[tuple[Family, Mapping[Labels, float]]]:
+    pools = status.pools
     yield families.UP, {(pool.name,): pool.up for pool in pools}
     info = ((pool.name, pool.pool_id, pool.region, pool.threat_protection or "") for pool in pools)
     yield families.POOL_INFO, dict.fromkeys(info, 1.0)
     yield families.USERS, {(pool.name, state): count for pool in pools for state, count in pool.users.items()}
     yield families.NEWEST_POLL, {(pool.name,): pool.newest_poll for pool in pools if pool.newest_poll is not None}
     yield families.OLDEST_POLL, {(pool.name,): pool.oldest_poll for pool in pools if pool.oldest_poll is not None}
+    waits = {budget.account: budget.longest_wait for budget in status.budgets}
+    yield families.LONGEST_WAIT, {(pool.name,): waits[pool.account] for pool in pools if pool.account in waits}
 
 
 def _budget_gauges(budgets: tuple[BudgetStatus, ...]) -> Iterator[tuple[Family, Mapping[Labels, float]]]:

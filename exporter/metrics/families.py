@@ -183,6 +183,12 @@ OLDEST_POLL = Family(
     "When AWS last answered for the stalest user of the pool whom it knows; the selection counts for one never polled.",
     _POOL,
 )
+LONGEST_WAIT = Family(
+    OWN + "longest_wait_seconds",
+    Kind.GAUGE,
+    "Nobody in the pool waits longer for a poll while AWS answers: max_staleness, or 1.25 rounds where the budget is too small.",
+    _POOL,
+)
 EVENT_LAG = Family(
     OWN + "event_lag_seconds",
     Kind.HISTOGRAM,
@@ -222,7 +228,7 @@ EVENT_LOG_PENDING = Family(
 LEDGER_LAST_COMMIT = Family(
     OWN + "ledger_last_commit_timestamp_seconds",
     Kind.GAUGE,
-    "When the state last took a transaction, of which there is one every 15 seconds at least.",
+    "When the state was opened, or last took a transaction, of which there is one every 15 seconds at least.",
 )
 LEDGER_COMMIT_FAILURES = Family(
     OWN + "ledger_commit_failures_total",
@@ -245,7 +251,7 @@ FAMILIES = (
     *COMMITTED, UP, POOL_INFO,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, API_REQUESTS, API_DURATION, SPENT_REQUESTS, POLLS, DISCOVERIES,
     TRUNCATED_POLLS, USERS,
-    NEWEST_POLL, OLDEST_POLL, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES, UNREADABLE_EVENTS,
+    NEWEST_POLL, OLDEST_POLL, LONGEST_WAIT, EVENT_LAG, BUDGET, NEEDED, UNKNOWN_VALUES, FOLDED_SERIES, UNREADABLE_EVENTS,
     EVENT_LOG_LINES, EVENT_LOG_FAILURES, EVENT_LOG_PENDING, LEDGER_LAST_COMMIT, LEDGER_COMMIT_FAILURES,
 )  # fmt: skip
 """All of them."""

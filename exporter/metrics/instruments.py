@@ -39,14 +39,15 @@ class Instruments:
         )  # fmt: skip
         self._of_process = (
             self._event_log_lines, self._event_log_failures, self._event_log_pending, self._reload_successful,
-            self._reload_timestamp, self._ledger_last_commit, self._ledger_failures,
+            self._reload_timestamp, self._ledger_failures,
         )  # fmt: skip
         for series in self._of_process:
             series.set((), 0.0)
 
     def sections(self) -> Iterator[Section]:
         """Yield every family with its series."""
-        for series in (*self._of_pools, self._durations, self._unknown, *self._of_process, self._build):
+        of_process = (*self._of_process, self._ledger_last_commit, self._build)
+        for series in (*self._of_pools, self._durations, self._unknown, *of_process):
             yield series.family, [series]
 
     def built(self, version: str, revision: str, python: str) -> None:

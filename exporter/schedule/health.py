@@ -60,6 +60,8 @@ class PoolHealth:
         self.up = _UP.get(outcome, False)
         if outcome is Outcome.THREAT_PROTECTION_OFF:
             self.threat_protection = "OFF"
+        elif outcome is Outcome.OK and self.threat_protection == "OFF":
+            self.threat_protection = None  # it is on again; in which mode is for a description to tell
         if self.up and self._said_down:
             logger.info("the pool answers again")
             self.came_back()

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of traffic in a second")
     parser.add_argument("--activity", type=float, help="times life's traffic; by default an event every few seconds")
+    parser.add_argument("--calm", action="store_true", help="nobody attacks or travels, and nothing is of high risk")
     parser.add_argument("--history", type=float, default=3600.0, help="seconds of history at the start")
     parser.add_argument("--user-pool-id", action="append", help=f"repeatable; default {POOL_ID}")
     parser.add_argument("--quota", type=float, help="requests a second, beyond which calls are throttled")
@@ -53,6 +54,7 @@ def _world(flags: argparse.Namespace) -> TrafficWorld:
         flags.speed,
         flags.history,
         activity=flags.activity or demo_activity(flags.users),
+        calm=flags.calm,
         pool_ids=flags.user_pool_id or [POOL_ID],
     )
 

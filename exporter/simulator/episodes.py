@@ -14,8 +14,9 @@ _WRONG_PASSWORD = Challenge("Password", "Failure")
 
 
 class Suspicion(Enum):
-    """How strange an act looks to threat protection."""
+    """How strange an act looks to threat protection; NONE is beyond doubt."""
 
+    NONE = auto()
     USUAL = auto()
     ABROAD = auto()
     HOSTILE = auto()
@@ -55,8 +56,9 @@ class Scene:
 
 
 def draw_episode(rng: Random, scene: Scene) -> list[Act]:
-    """Draw what happens next in the life of a user."""
-    return rng.choices(list(_EPISODES), list(_EPISODES.values()))[0](rng, scene)
+    """Draw what happens next in the life of a user; nobody attacks where suspicion is beyond question."""
+    episodes = _HONEST_EPISODES if scene.suspicion is Suspicion.NONE else _EPISODES
+    return rng.choices(list(episodes), list(episodes.values()))[0](rng, scene)
 
 
 def _sign_in(rng: Random, scene: Scene) -> list[Act]:
@@ -127,10 +129,10 @@ def stuffing(rng: Random, scene: Scene) -> list[Act]:
     return [scene.act(0.0, "SignIn", step)]
 
 
-_EPISODES: dict[Callable[[Random, Scene], list[Act]], float] = {
+_HONEST_EPISODES: dict[Callable[[Random, Scene], list[Act]], float] = {
     _sign_in: 92.0,
     _forgotten_password: 3.0,
     _password_change: 2.0,
     sign_up: 1.0,  # somebody registers anew under a name that exists, and never confirms it
-    _guessing: 0.5,
 }
+_EPISODES = {**_HONEST_EPISODES, _guessing: 0.5}

@@ -15,11 +15,12 @@ from exporter.simulator.world import EventRecord
 _VERDICTS = (("NoRisk", None), ("AccountTakeover", "Low"), ("AccountTakeover", "Medium"), ("AccountTakeover", "High"))
 _VERDICTS_AND_BLOCKS = (*_VERDICTS, ("Block", "High"), ("Block", None))
 _WEIGHTS = {
+    Suspicion.NONE: (970, 25, 5, 0, 0, 0),
     Suspicion.USUAL: (960, 27, 8, 4, 1, 0),
     Suspicion.ABROAD: (600, 200, 130, 60, 10, 0),
     Suspicion.HOSTILE: (120, 130, 200, 350, 170, 30),
 }
-_COMPROMISED = {Suspicion.USUAL: 0.002, Suspicion.ABROAD: 0.002, Suspicion.HOSTILE: 0.08}
+_COMPROMISED = {Suspicion.NONE: 0.0, Suspicion.USUAL: 0.002, Suspicion.ABROAD: 0.002, Suspicion.HOSTILE: 0.08}
 _FEEDBACK_AFTER = math.log(240.0)  # world seconds in the middle
 
 Clock = Callable[[float], float]
@@ -69,7 +70,8 @@ def _feedback(rng: Random, act: Act, moment: float, last: AuthEvent, real: Clock
     draw, doubt, by_admin = rng.random(), rng.random(), rng.random() < 0.8
     if draw > (0.1 if risky else 0.001):
         return []
-    value = "Invalid" if (doubt < 0.85) == (act.suspicion is Suspicion.HOSTILE) else "Valid"
+    is_doubted = act.suspicion is not Suspicion.NONE and (doubt < 0.85) == (act.suspicion is Suspicion.HOSTILE)
+    value = "Invalid" if is_doubted else "Valid"
     date = datetime.fromtimestamp(round(real(moment + after), 3), UTC)
     given = Feedback(value, "Admin" if by_admin else "User", date)
     return [(date.timestamp(), last._replace(feedback=given))]

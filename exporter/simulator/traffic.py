@@ -45,7 +45,8 @@ class TrafficWorld:
     """Users who sign in, mistype, travel and are attacked; the same arguments give the same events, ids included.
 
     A world second lasts 1/`speed` real seconds, the world's time being real time at `start`; all dates shown are real.
-    The history reaches `history_seconds` (real) back from `start`. `activity` is how many times life's traffic happens.
+    The history reaches `history_seconds` (real) back from `start`. `activity` is how many times life's traffic happens. In a
+    `calm` world nobody attacks, nobody travels, and threat protection finds nothing of note.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class TrafficWorld:
         history_seconds: float = 3600.0,
         *,
         activity: float = 1.0,
+        calm: bool = False,
         pool_ids: Sequence[str] = (POOL_ID,),
     ) -> None:
+        self._calm = calm
         self._seed = seed
         self._users = users
         self._start = epoch(start)
@@ -187,6 +190,8 @@ class TrafficWorld:
 
     def _scene(self, rng: Random, pool_id: str, index: int, moment: float) -> Scene:
         person = self._person(pool_id, index)
+        if self._calm:
+            return Scene(person, person.origin(rng), Suspicion.NONE)
         period = max(_SHORTEST_JOURNEY_PERIOD, _JOURNEY_PERIOD / self._activity)
         number, into = divmod(moment, period)
         journey = self._journey(pool_id, index, int(number))
@@ -201,7 +206,7 @@ class TrafficWorld:
     def _sign_up(self, rng: Random, person: Person, begin: float) -> Iterator[tuple[float, list[Act]]]:
         moment = self._start + (self._created(person) - self._start) * self._speed
         if person.age is None and begin <= moment < begin + _BLOCK:
-            acts = sign_up(rng, Scene(person, person.origin(rng), Suspicion.USUAL))
+            acts = sign_up(rng, Scene(person, person.origin(rng), Suspicion.NONE if self._calm else Suspicion.USUAL))
             yield moment, acts[:1]  # the account exists from this very moment, so it cannot give way to the block's end
 
     def _stuffing(self, rng: Random, person: Person, pool_id: str, number: int) -> Iterator[tuple[float, list[Act]]]:
@@ -212,7 +217,7 @@ class TrafficWorld:
 
     def _draw_campaign(self, pool_id: str, number: int) -> _Campaign | None:
         rng = self._rng(pool_id, "campaign", number)
-        if rng.random() > min(0.5, _CAMPAIGNS_PER_BLOCK * self._activity):
+        if self._calm or rng.random() > min(0.5, _CAMPAIGNS_PER_BLOCK * self._activity):
             return None
         seconds = rng.uniform(120.0, 900.0)
         begin = self._start + number * _BLOCK + rng.uniform(0.0, _BLOCK - seconds)

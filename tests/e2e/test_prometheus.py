@@ -5,52 +5,13 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from exporter.event.event import Context
-from tests.conftest import ExporterProcess, Process, Start, eventually, free_port, need
+from tests.conftest import ExporterProcess, Start, eventually
 from tests.e2e.conftest import Town
-
-SCRAPES = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: cognito
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-TEXT_SCRAPES = """  - job_name: text
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-class Prometheus(Process):
-    """Prometheus with one exporter as its target, and what else is to be scraped."""
-
-    def __init__(self, exporter: ExporterProcess, folder: Path, more: str = "") -> None:
-        program = need("prometheus", "apt-get install prometheus")
-        config = folder / "prometheus.yml"
-        config.write_text(SCRAPES.format(port=exporter.port) + more)
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        flags = [
-            "--config.file",
-            config,
-            "--storage.tsdb.path",
-            folder / "tsdb",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        super().__init__([program, *map(str, flags)], folder)
-
-    def ask(self, query: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).raise_for_status()
-        result: list[dict[str, Any]] = answer.json()["data"]["result"]
-        return result
-
-    def value(self, query: str) -> float | None:
-        """Return the value of a query with at most one result."""
-        return next((float(each["value"][1]) for each in self.ask(query)), None)
+from tests.prometheus import Prometheus, job
 
 
 @pytest.fixture
@@ -96,7 +57,7 @@ def test_prometheus_has_every_family(town: Town, observed: tuple[ExporterProcess
     }
 
     def taken() -> bool:
-        metadata = httpx.get(f"{prometheus.url}/api/v1/metadata", timeout=10).raise_for_status().json()["data"]
+        metadata = prometheus.get("metadata")
         types = {name.removesuffix("_total"): entries[0]["type"] for name, entries in metadata.items()}
         units = {name: entries[0]["unit"] for name, entries in metadata.items()}
         told = units.get("cognito_auth_last_event_timestamp_seconds")  # by OpenMetrics alone
@@ -151,10 +112,10 @@ def test_prometheus_takes_both_formats_alike(town: Town, start: Start, tmp_path:
     exporter = start()
     eventually(lambda: exporter.total("cognito_auth_events_total") == 5, "the events")
     with text_of(exporter) as port:
-        prometheus = Prometheus(exporter, tmp_path, TEXT_SCRAPES.format(port=port))
+        prometheus = Prometheus(exporter, tmp_path, [job("text", port)])
 
-        def series(job: str) -> dict[frozenset[tuple[str, str]], str]:
-            query = f'{{job="{job}", __name__=~"cognito_auth_(events|risk|recent|user_pool|up|challenges).*"}}'
+        def series(scraped: str) -> dict[frozenset[tuple[str, str]], str]:
+            query = f'{{job="{scraped}", __name__=~"cognito_auth_(events|risk|recent|user_pool|up|challenges).*"}}'
             return {
                 frozenset((name, value) for name, value in each["metric"].items() if name not in {"job", "instance"}): (
                     each["value"][1]

@@ -1,5 +1,6 @@
 """What /metrics shows of a known state, byte for byte, in both formats, and that Prometheus takes it."""
 
+import re
 import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -227,3 +228,12 @@ def test_pool_that_leaves_takes_its_series_along() -> None:
     text = Exposition(instruments.sections).text().decode()
     assert 'user_pool="customers"' not in text
     assert 'user_pool="staff"' in text
+
+
+def test_no_transaction_was_in_1970() -> None:
+    """Until the state is open there is no time of its last transaction: an alert on its age would be wrong."""
+    own = Instruments()
+    name = "cognito_auth_exporter_ledger_last_commit_timestamp_seconds"
+    assert not re.search(rf"^{name} ", Exposition(own.sections).text().decode(), re.MULTILINE)
+    own.ledger_committed(NOW)
+    assert re.search(rf"^{name} 1\.7e\+?0?9$", Exposition(own.sections).text().decode(), re.MULTILINE)

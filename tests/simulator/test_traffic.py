@@ -219,3 +219,21 @@ def test_a_hundred_thousand_users_cost_little() -> None:
         assert one.user(POOL_ID, people.username(index), START)
         list(one.history(POOL_ID, people.username(index), START))
     assert time.process_time() - begun < 2.0
+
+
+def test_a_calm_world_has_nothing_of_note() -> None:
+    """In a calm world nobody attacks or travels: what an alert on threats looks for does not occur, the rest of life does."""
+    one = TrafficWorld(1, 120, START, history_seconds=24 * HOUR, activity=4.0, calm=True)
+    events = list(events_of(one, START + HOUR))
+    assert {event.event_type for event in events} >= {"SignIn", "SignUp", "ForgotPassword", "ResendCode"}
+    assert {event.response for event in events} == {"Pass", "Fail", "InProgress"}
+    for event in events:
+        assert event.risk is not None
+        assert event.risk.level in {None, "Low", "Medium"}
+        assert event.risk.decision != "Block"
+        assert not event.risk.compromised_credentials
+        assert event.feedback is None or event.feedback.value == "Valid"
+    for user in one.users(POOL_ID, START):
+        history = one.history(POOL_ID, user.username, START + HOUR)
+        named = {event.context.country for event in history if event.context} - {None, "null"}
+        assert len(named) <= 1

@@ -1,0 +1,1 @@
+"""What makes and tries the files of `monitoring/`: dashboards as code, and rules whose time passes faster."""

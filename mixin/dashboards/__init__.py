@@ -1,0 +1,1 @@
+"""Three Grafana dashboards as code: what happens, what is wrong, and whether the numbers can be trusted."""
