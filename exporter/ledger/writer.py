@@ -86,9 +86,7 @@ class Writer:
         self._logger = logger
         self._monotonic = monotonic
         self.health = LedgerHealth(observer or Unobserved(), logger)
-        self.health.committed(
-            clock()
-        )  # the ledger has just been opened: a state that takes nothing from then on is seen by its age
+        self.health.committed(clock())  # it has just been opened: if it takes nothing from then on, its age tells
         self._committed_at = NEVER
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()

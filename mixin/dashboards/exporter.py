@@ -63,6 +63,7 @@ from mixin.dashboards.queries import (
     some,
     total,
 )
+from mixin.dashboards.shared import delay
 
 _OLDEST_POLL_AGE = "user_pool:cognito_auth_oldest_poll_age_seconds:max"
 _LONGEST_WAIT = "user_pool:cognito_auth_longest_wait_seconds:max"
@@ -77,17 +78,7 @@ _AT_A_GLANCE = Line(
             least(scraped("up")),
             texts={1: ("all up", GOOD), 0: ("down", WORST)},
         ),
-        number(
-            Says(
-                "Delay",
-                "Nine of ten events counted in the time shown were counted within this time of their creation.",
-                "no events",
-            ),
-            some(quantile(0.9, EVENT_LAG, over=IN_RANGE)),
-            unit="s",
-            base=GOOD,
-            steps={900: FAIR, 3600: WORST},
-        ),
+        delay(),
         number(
             Says(
                 "Stalest user",

@@ -3,12 +3,10 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from exporter.metrics.families import (
-    EVENT_LAG,
     EVENTS,
     FAILING_USERS,
     HIGH_RISK_SIGN_INS,
     LAST_EVENT,
-    NEW_COUNTRY_SIGN_INS,
     POOL_INFO,
     RECENT_USERS,
     UP,
@@ -16,7 +14,6 @@ from exporter.metrics.families import (
 )
 from mixin.dashboards.frame import Line, Section, dashboard
 from mixin.dashboards.panels import (
-    BAD,
     FAIR,
     GOOD,
     RESPONSES,
@@ -33,7 +30,8 @@ from mixin.dashboards.panels import (
     rows,
     world,
 )
-from mixin.dashboards.queries import IN_RANGE, count, increase, least, most, of, quantile, recorded, share, some, total
+from mixin.dashboards.queries import IN_RANGE, count, increase, least, most, of, recorded, share, some, total
+from mixin.dashboards.shared import delay, from_new_countries
 
 _SIGN_IN = 'event_type="SignIn"'
 _PASSED = 'response="Pass"'
@@ -76,16 +74,7 @@ _AT_A_GLANCE = Line(
             base=GOOD,
             steps={1: WORST},
         ),
-        number(
-            Says(
-                "From new countries",
-                "Passed sign-ins from a country in which no earlier one of the same user was seen, in the time shown.",
-                "not counted",
-            ),
-            count(of(NEW_COUNTRY_SIGN_INS)),
-            base=GOOD,
-            steps={1: BAD},
-        ),
+        from_new_countries(),
         number(
             Says("Users failing", "Users whose latest sign-ins have all failed, the last within a day, as of now."),
             total(of(FAILING_USERS)),
@@ -102,18 +91,7 @@ _AT_A_GLANCE = Line(
             least(of(UP)),
             texts={1: ("all up", GOOD), 0: ("down", WORST)},
         ),
-        number(
-            Says(
-                "Delay",
-                "Nine of ten events counted in the time shown were counted within this time of their creation. "
-                "What happened since may not be known yet.",
-                "no events",
-            ),
-            some(quantile(0.9, EVENT_LAG, over=IN_RANGE)),
-            unit="s",
-            base=GOOD,
-            steps={900: FAIR, 3600: WORST},
-        ),
+        delay(),
     ],
 )
 

@@ -35,6 +35,7 @@ from mixin.dashboards.panels import (
     states,
 )
 from mixin.dashboards.queries import count, increase, of, recorded, some, total
+from mixin.dashboards.shared import from_new_countries
 
 _HALFWAY = 'after_password="true"'
 
@@ -76,16 +77,7 @@ _AT_A_GLANCE = Line(
             base=GOOD,
             steps={1: WORST},
         ),
-        number(
-            Says(
-                "From new countries",
-                "Passed sign-ins from a country in which no earlier one of the same user was seen, in the time shown.",
-                "not counted",
-            ),
-            count(of(NEW_COUNTRY_SIGN_INS)),
-            base=GOOD,
-            steps={1: BAD},
-        ),
+        from_new_countries(),
         number(
             Says(
                 "Stopped by a second factor",
