@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from exporter.ledger.ledger import (
     PoolState,
     StartRule,
 )
+from exporter.ledger.lookouts import Lookouts, Walks
 from exporter.ledger.rules import Settings
 
 _BATCH = 256  # polls in one transaction
@@ -54,14 +54,6 @@ class _Waiting:
     def events(self) -> int:
         """The number of events that the poll has brought."""
         return 0 if self.poll.walk is None else len(self.poll.walk.events)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    user: int
-    now: float
-    clock_set_at: float
-    lookout: "asyncio.Future[Lookout]"
 
 
 class Writer:
@@ -94,9 +86,8 @@ class Writer:
         self._fails = False
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._asking: list[_Asking] = []
-        self._looking_out: asyncio.Task[None] | None = None
-        self._walks: Counter[int] = Counter()
+        self._walks = Walks()
+        self._lookouts = Lookouts(ledger, self._thread, self._walks)
         self._closing = asyncio.Event()
         self._closed = False
         self._counting_by: tuple[Settings, EventLine | None] | None = None
@@ -110,69 +101,16 @@ class Writer:
     async def look_out(self, user: int, now: float, clock_set_at: float = NEVER) -> Lookout:
         """Return what a walk has to know that begins now, once there is room for what it brings; end it with `abandon`."""
         await self._has_room.wait()
-        return await self._insist("reading", lambda: self._asked(user, now, clock_set_at))
-
-    async def _asked(self, user: int, now: float, clock_set_at: float) -> Lookout:
-        asking = _Asking(user, now, clock_set_at, asyncio.get_running_loop().create_future())
-        self._asking.append(asking)
-        if self._looking_out is None:
-            self._looking_out = asyncio.ensure_future(self._look_out_for_all())
-        try:
-            return await asking.lookout
-        except asyncio.CancelledError:
-            if asking.lookout.done() and not asking.lookout.cancelled():  # answered, and nobody there to `abandon` it
-                self._end_walk(asking.lookout.result().began)
-            raise
-
-    async def _look_out_for_all(self) -> None:
-        """Answer everybody who asks, all at once who ask meanwhile: a turn of the ledger's thread costs more than an answer."""
-        try:
-            while self._asking:
-                batch, self._asking = self._asking, []
-                for asking, answer in zip(batch, await self._answers(batch), strict=True):
-                    self._tell(asking, answer)
-        finally:
-            self._looking_out = None
-
-    async def _answers(self, batch: Sequence[_Asking]) -> Sequence[Lookout | Exception]:
-        try:
-            return await self._call(self._lookouts, batch)
-        except Exception as error:  # noqa: BLE001 - nobody is to wait for ever
-            return [error] * len(batch)
-
-    def _lookouts(self, batch: Sequence[_Asking]) -> list[Lookout | Exception]:
-        return [self._lookout(asking) for asking in batch]
-
-    def _lookout(self, asking: _Asking) -> Lookout | Exception:
-        try:
-            return self._ledger.look_out(asking.user, asking.now, asking.clock_set_at)
-        except CommitError:  # nor can the others be answered
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
-            return error
-
-    def _tell(self, asking: _Asking, answer: Lookout | Exception) -> None:
-        if asking.lookout.cancelled():
-            return
-        if isinstance(answer, Exception):
-            asking.lookout.set_exception(answer)
-        else:
-            self._walks[answer.began] += 1
-            asking.lookout.set_result(answer)
+        return await self._insist("reading", lambda: self._lookouts.ask(user, now, clock_set_at))
 
     def abandon(self, lookout: Lookout) -> None:
         """End a walk, whatever it brought."""
-        self._end_walk(lookout.began)
-
-    def _end_walk(self, began: int) -> None:
-        self._walks[began] -= 1
-        if not self._walks[began]:
-            del self._walks[began]
+        self._walks.end(lookout.began)
 
     async def record(self, poll: Poll) -> None:
         """Return once the poll is on disk and published."""
         done = asyncio.get_running_loop().create_future()
-        self._walks[poll.began] += 1  # until it is written, whatever becomes of who waits for it
+        self._walks.begin(poll.began)  # until it is written, whatever becomes of who waits for it
         waiting = _Waiting(poll, done)
         self._queue.put_nowait(waiting)
         self._wait_for(waiting.events)
@@ -393,7 +331,7 @@ class Writer:
         return released
 
     async def _record(self, batch: Sequence[_Waiting], now: float) -> None:
-        oldest = min(self._walks, default=0)
+        oldest = self._walks.oldest
         polls = [waiting.poll for waiting in batch]
         self._publish(await self._call(lambda: self._ledger.record(polls, oldest_walk=oldest, now=now)))
         for waiting in batch:
@@ -407,6 +345,6 @@ class Writer:
 
     def _has_ended(self, waiting: _Waiting) -> bool:
         """Let go of a poll; tell whether anybody waits for what became of it."""
-        self._end_walk(waiting.poll.began)
+        self._walks.end(waiting.poll.began)
         self._wait_for(-waiting.events)
         return not waiting.done.done()
