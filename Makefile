@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TYPES := tests/monitoring/schema
+WHEEL_ENV := $(VENV)/wheel-env
+WHEEL_PIP := $(BIN)/pip --python $(WHEEL_ENV) --quiet
 PICTURES := docs/pictures/build
 PICTURES_BEGIN := 2026-09-14T18:00:00Z
 PICTURES_NOW := 2026-09-15T17:30:00Z
 ARGS ?=
+# what the released wheel is tried with: the commands, the pages that come with it, the whole way of an event
+RELEASE_TESTS ?= tests/test_cli.py tests/web/test_status_page.py tests/e2e/test_demo.py tests/e2e/test_whole_way.py
 # processes for tests, most of which wait for others most of the time
 JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo test promises torture week fuzz mutants bench lint check format schema dashboards pictures lock clean
+.PHONY: demo test promises torture week fuzz mutants bench lint check format schema dashboards pictures release lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
@@ -56,6 +60,20 @@ dashboards: $(VENV)/dev ## write monitoring/dashboards/*.json anew
 pictures: $(PICTURES)/imported ## draw the dashboards for the README; the history behind them takes most of an hour
 	cd docs/pictures && npm run --silent draw build/blocks ../../monitoring/dashboards ../images $(PICTURES_NOW)
 
+release: $(VENV)/release ## sdist, wheel and bill of materials in dist/: checked, and tried where there is no source tree
+	rm -rf dist build/installed $(WHEEL_ENV)
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTHON) -m venv --without-pip $(WHEEL_ENV)
+	$(WHEEL_PIP) install --require-hashes --only-binary :all: --requirement requirements.lock && $(WHEEL_PIP) install --no-deps dist/*.whl
+	mkdir -p build/installed && tar --extract --gzip --file dist/*.tar.gz --directory build/installed --strip-components=1
+	version=$$(sed --quiet 's/^Version: //p' build/installed/PKG-INFO) && sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml >build/project.toml && \
+		$(BIN)/cyclonedx-py environment --pyproject build/project.toml --output-reproducible --validate \
+			--output-file dist/cognito_auth_exporter-$$version.cdx.json $(WHEEL_ENV)
+	$(WHEEL_PIP) install "$$(echo dist/*.whl)[dev]" && rm -r build/installed/exporter
+	cd build/installed && ../../$(WHEEL_ENV)/bin/python -m pytest --numprocesses=$(JOBS) $(RELEASE_TESTS) $(ARGS)
+
 lock: ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
 	$(PYTHON) -m venv $(VENV)/lock-env && $(VENV)/lock-env/bin/pip install --quiet pip-tools
 	$(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -74,6 +92,9 @@ $(VENV)/fuzz: $(VENV)/dev
 
 $(VENV)/mutants: $(VENV)/dev
 	$(BIN)/pip install --quiet --editable '.[mutants]' && touch $@
+
+$(VENV)/release: $(VENV)/dev
+	$(BIN)/pip install --quiet --editable '.[release]' && touch $@
 
 # In an environment of its own: it pins another version of botocore than ours.
 $(VENV)/ministack: $(VENV)/installed
