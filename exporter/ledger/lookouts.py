@@ -15,10 +15,6 @@ class Walks:
     def __init__(self) -> None:
         self._number: Counter[int] = Counter()
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return self._number.total()
-
     def begin(self, began: int) -> None:
         """Take one more that began after this commit."""
         self._number[began] += 1

@@ -246,7 +246,7 @@ class Writer:
             if item is not None:
                 batch.append(item)
                 events += item.events
-        return batch if batch or not self._closed else None
+        return batch or None  # with nothing but the word of `close` in it
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch, trying until it succeeds or the exporter stops."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from exporter.event.event import AuthEvent
 from exporter.event.line import EventLine
 from exporter.fetch.source import ListedUser
 from exporter.fetch.walk import Walk
+from exporter.ledger import writer as writer_module
 from exporter.ledger.counters import EVENTS, USER_EVENTS
 from exporter.ledger.ledger import CommitError, DiscoveryEnd, Lookout, Outbox, Poll, PoolState
 from exporter.ledger.rules import HISTORY_KEPT, Settings
@@ -119,7 +121,7 @@ def test_stop_with_a_full_disk_ends(tmp_path: Path) -> None:
         lost = asyncio.create_task(stage.writer.record(poll_of(B, 0, *(f"b{n}" * 50 for n in range(500)))))
         await asyncio.sleep(0)
         stage.writer.close()
-        with pytest.raises(CommitError):
+        with pytest.raises(CommitError, match=r"^stopped while the state could not be written$"):
             await asyncio.wait_for(lost, 30)
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
@@ -135,7 +137,7 @@ def test_a_poll_that_cannot_be_judged_stops_no_other(users: tuple[int, ...], tmp
         assert [user for user, result in zip(users, results, strict=True) if result is not None] == [STRANGER]
         await stage.writer.record(poll_of(C, 0, "c1"))
         assert stage.shown() == len(users)
-        assert not stage.writer._walks
+        assert not stage.writer._walks._number
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(Stage(tmp_path / "state.db").play(scene))
@@ -149,7 +151,7 @@ def test_abandoned_walks_are_forgotten(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> None:
         lookout = await stage.writer.look_out(A, NOW)
         stage.writer.abandon(lookout)
-        assert not stage.writer._walks
+        assert not stage.writer._walks._number
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -283,10 +285,10 @@ def test_a_look_out_that_fails_is_told_to_who_asked(tmp_path: Path) -> None:
         assert isinstance(first, Lookout)
         assert isinstance(last, Lookout)
         assert (first.username, last.username) == ("a", "b")
-        assert len(stage.writer._walks) == 2
+        assert stage.writer._walks._number == {0: 2}
         for lookout in (first, last, await stage.writer.look_out(A, NOW)):
             stage.writer.abandon(lookout)
-        assert not stage.writer._walks
+        assert not stage.writer._walks._number
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -299,11 +301,11 @@ def test_who_is_gone_as_the_answer_comes_leaves_no_walk(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         before.cancel()
         just_then = asyncio.create_task(stage.writer.look_out(B, NOW))
-        while not stage.writer._walks:  # noqa: ASYNC110 - at once, before who asked goes on
+        while not stage.writer._walks._number:  # noqa: ASYNC110 - at once, before who asked goes on
             await asyncio.sleep(0)
         just_then.cancel()
         await asyncio.wait([before, just_then])
-        assert (before.cancelled(), just_then.cancelled(), len(stage.writer._walks)) == (True, True, 0)
+        assert (before.cancelled(), just_then.cancelled(), dict(stage.writer._walks._number)) == (True, True, {})
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
@@ -346,23 +348,108 @@ async def until(look: Callable[[], object]) -> None:
 
 
 def test_a_state_that_nobody_writes_is_known_to_work(tmp_path: Path) -> None:
-    """Without polls there is a commit at the start and one each 15 seconds, so that its age tells of the disk."""
-    now, heard = [0.0], Heard()
+    """Without polls there is a commit at the start and one each 15 seconds, so that its age tells of the disk, and no other."""
+    now, heard, stage = [0.0], Heard(), Stage(tmp_path / "state.db")
+    stage.writer = Writer(
+        stage.ledger, stage.published.append, lambda: NOW + now[0], structlog.get_logger(), heard, lambda: now[0]
+    )
+    changes = []
+
+    async def scene() -> None:
+        for second in (0, 1, 14.9, 15, 16, 29.9, 30):
+            now[0] = second
+            await stage.writer._write([])
+            changes.append(stage.ledger._db.execute("SELECT total_changes()").fetchone()[0])
+        await stage.writer.finish()
+
+    asyncio.run(scene())
+    assert heard.commits == [NOW, NOW, NOW + 15, NOW + 30]
+    assert [later != before for before, later in pairwise(changes)] == [False, False, True, False, False, True]
+
+
+def test_a_poll_that_is_written_is_a_commit(tmp_path: Path) -> None:
+    """When the state took a transaction is told of each that has polls in it; the sign of life then waits from there."""
+    heard = Heard()
 
     async def scene(stage: Stage) -> None:
-        await until(lambda: heard.commits)
-        before = stage.ledger._db.execute("SELECT total_changes()").fetchone()
-        now[0] += 14
-        assert len(heard.commits) == 1
-        now[0] += 1
         await until(lambda: len(heard.commits) == 2)
-        assert stage.ledger._db.execute("SELECT total_changes()").fetchone() > before
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        await until(lambda: len(heard.commits) == 3)
 
     stage = Stage(tmp_path / "state.db")
-    stage.writer = Writer(
-        stage.ledger, stage.published.append, lambda: NOW, structlog.get_logger(), heard, lambda: now[0]
-    )
+    stage.writer = Writer(stage.ledger, stage.published.append, lambda: NOW, structlog.get_logger(), heard, lambda: 0.0)
     asyncio.run(stage.play(scene))
+    assert heard.commits == [NOW] * 3
+
+
+def test_what_was_held_is_shown_once_its_time_has_come(tmp_path: Path) -> None:
+    """Without any poll a new series takes its value when `series_hold` is over."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.writer.load([POOL], replace(SETTINGS, series_hold=60))
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        assert stage.shown() == 0
+        stage.now += 61
+        await until(lambda: stage.shown() == 1)
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+
+
+def test_a_fault_while_nothing_is_to_be_written_is_told_and_tried_again(tmp_path: Path) -> None:
+    """Whatever goes wrong between polls is said, and what comes next is written."""
+    heard = Heard()
+    stage = Stage(tmp_path / "state.db")
+    stage.writer = Writer(stage.ledger, stage.published.append, lambda: NOW, structlog.get_logger(), heard)
+
+    async def scene(stage: Stage) -> None:
+        release = stage.ledger.release
+        stage.ledger.release = broken  # type: ignore[method-assign,assignment]
+        await until(lambda: heard.failures)
+        assert stage.writer.health.error == "LookupError('no such series')"
+        stage.ledger.release = release  # type: ignore[method-assign]
+        await stage.writer.record(poll_of(A, 0, "a1"))
+        assert stage.shown() == 1
+        await until(lambda: stage.writer.health.error is None)
+
+    def broken(_: float) -> dict[str, PoolState]:
+        raise LookupError("no such series")
+
+    asyncio.run(stage.play(scene))
+
+
+def test_look_outs_wait_until_the_state_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while it cannot be read is answered once it can, by what was asked, in the ledger's thread."""
+    monkeypatch.setattr(writer_module, "_FIRST_WAIT", 0.01)
+    asked: list[tuple[object, ...]] = []
+
+    async def scene(stage: Stage) -> None:
+        look_out = stage.ledger.look_out
+
+        def failing_at_first(user: int, now: float, clock_set_at: float) -> Lookout:
+            asked.append((user, now, clock_set_at, threading.current_thread().name))
+            if len(asked) <= 3:
+                raise CommitError("disk I/O error")
+            return look_out(user, now, clock_set_at)
+
+        stage.ledger.look_out = failing_at_first  # type: ignore[method-assign,assignment]
+        both = [stage.writer.look_out(user, NOW + 1, NOW - 1) for user in (A, B)]
+        for lookout in await asyncio.wait_for(asyncio.gather(*both), 30):
+            stage.writer.abandon(lookout)
+        assert not stage.writer._walks._number
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
+    assert {each[1:] for each in asked} == {(NOW + 1, NOW - 1, "ledger_0")}
+    assert {each[0] for each in asked[3:]} == {A, B}
+
+
+def test_attempts_come_ever_more_rarely(tmp_path: Path) -> None:
+    """Between attempts there is twice the time of the last pause, ten seconds at most."""
+
+    async def scene(stage: Stage) -> None:
+        stage.writer.hasten()  # which ends each pause at once
+        assert [await stage.writer._pause(seconds) for seconds in (1.0, 2.0, 4.0, 8.0, 10.0)] == [2, 4, 8, 10, 10]
+
+    asyncio.run(Stage(tmp_path / "state.db").play(scene))
 
 
 def test_a_trouble_is_said_once(tmp_path: Path) -> None:
@@ -400,6 +487,7 @@ def test_walks_wait_while_much_waits_for_the_disk(tmp_path: Path) -> None:
         ids = [f"b{n}" for n in range(60_000)]
         deep = asyncio.create_task(stage.writer.record(poll_of(B, 0, *ids)))
         await asyncio.sleep(0)
+        assert not stage.writer._has_room.is_set()
         walk = asyncio.create_task(stage.writer.look_out(A, NOW))
         await asyncio.wait([deep, walk], return_when=asyncio.FIRST_COMPLETED)
         assert (deep.done(), walk.done()) == (True, False)
