@@ -16,7 +16,7 @@ JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo test promises torture week fuzz mutants bench lint check format schema dashboards pictures release lock clean
+.PHONY: demo test promises torture week fuzz mutants bench lint check format schema docs dashboards pictures release lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
@@ -53,6 +53,9 @@ format: $(VENV)/dev ## ruff's formatter and safe fixes
 
 schema: $(VENV)/installed ## write config.schema.json anew
 	$(BIN)/python -m exporter.configuration.schema > config.schema.json
+
+docs: $(VENV)/installed ## write the pages of docs/ that are made from the code anew
+	$(BIN)/python -m reference
 
 dashboards: $(VENV)/dev ## write monitoring/dashboards/*.json anew
 	$(BIN)/python -m mixin.dashboards

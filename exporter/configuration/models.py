@@ -184,10 +184,10 @@ class Credentials(_Model):
     """A role to assume, with the credentials of the profile or of boto3's chain."""
 
     external_id: ExternalId | None = None
-    """The external id that the role's trust policy asks for."""
+    """The external id that the role's trust policy asks for; only with `role_arn`."""
 
     role_session_name: RoleSessionName | None = None
-    """The name of the role's sessions, as CloudTrail shows it; by default cognito-auth-exporter."""
+    """The name of the role's sessions, as CloudTrail shows it; only with `role_arn`, by default cognito-auth-exporter."""
 
     @field_validator("external_id", "role_session_name")
     @classmethod
@@ -201,16 +201,16 @@ class Selectors(_Model):
     """Whose events: at least one selector; whoever is matched twice is polled once."""
 
     usernames: tuple[Username, ...] = ()
-    """User names, aliases or subs."""
+    """User names, aliases (e-mail, phone) or subs, each 1 to 128 characters without white space."""
 
     files: tuple[UsersFile, ...] = ()
     """Files of user names, one a line; relative to the configuration file, read at each discovery."""
 
     groups: tuple[Group, ...] = ()
-    """Groups, whose members are polled."""
+    """Groups, whose members are polled; who is disabled is left out."""
 
     filters: tuple[Filter, ...] = ()
-    """Filter expressions of ListUsers."""
+    """Filter expressions of ListUsers, as `status = "Enabled"`: one attribute, `=` or `^=`, a value in double quotes."""
 
     all: StrictBool = False
     """Every user of the pool."""
@@ -229,19 +229,19 @@ class UserPool(_Model):
     """One user pool."""
 
     id: PoolId
-    """The user pool's id."""
+    """The user pool's id, as eu-west-1_Ab129faBb; each pool has an id and a name of its own."""
 
     name: LabelValue = Field(default_factory=lambda data: str(data.get("id", "")))
-    """The value of the label `user_pool`; by default the id."""
+    """The value of the label `user_pool`, 1 to 128 characters; by default the id. With another name the pool keeps its counts."""
 
     region: Region = Field(default_factory=_region_of, validate_default=True)
     """The pool's Region; by default what stands before the `_` of the id."""
 
     endpoint_url: Annotated[StrictStr, AfterValidator(_endpoint)] | None = None
-    """Where to ask, by default AWS's own endpoint."""
+    """Where to ask, as https://host; by default AWS's own endpoint."""
 
     use_fips_endpoint: StrictBool | None = None
-    """Whether to ask AWS's FIPS endpoint; by default as AWS_USE_FIPS_ENDPOINT or the profile says."""
+    """Whether to ask AWS's FIPS endpoint, not beside `endpoint_url`; by default as AWS_USE_FIPS_ENDPOINT or the profile says."""
 
     credentials: Credentials = _section()
     """Who asks; by default boto3's own chain."""
@@ -264,19 +264,19 @@ class Polling(_Model):
     """The budget of one AWS account in one Region: all its pools and all requests together."""
 
     max_staleness: Duration = _duration_by_default("15m")
-    """Nobody waits longer than this for a poll, as far as the budget goes."""
+    """Nobody waits longer than this for a poll, as far as the budget goes; at least 1s."""
 
     min_interval: Duration = _duration_by_default("15s")
-    """Nobody is polled more often."""
+    """Nobody is polled more often; at least 1s, and not above `max_staleness`."""
 
     discovery_interval: Duration = _duration_by_default("10m")
-    """Files, groups, filters and all are looked up again this often."""
+    """Files, groups, filters and all are looked up again this often; at least 1s."""
 
     request_timeout: Duration = _duration_by_default("10s")
-    """How long one request may take."""
+    """How long one request may take; at least 1s."""
 
     max_pages: Annotated[StrictInt, Field(ge=1, le=100_000)] = 200
-    """The deepest walk into one user's history, in pages of 60 events."""
+    """The deepest walk into one user's history, in pages of 60 events; what is deeper is missed, and said."""
 
     @field_validator("max_staleness", "min_interval", "discovery_interval", "request_timeout")
     @classmethod
@@ -310,7 +310,7 @@ class State(_Model):
     """Where counts are kept."""
 
     path: StatePath = Field(default="data/cognito-auth-exporter.db", validate_default=True)
-    """The state file, relative to the configuration file; ":memory:" keeps nothing."""
+    """The state file, relative to the configuration file; ":memory:" keeps nothing. The one key that a reload cannot change."""
 
 
 class Metrics(_Model):
@@ -332,7 +332,7 @@ class Metrics(_Model):
     """Whether families by user are shown, and how the user is named in them."""
 
     hash_key_file: HashKeyFile | None = None
-    """A file with the key that user names are hashed by, so that several exporters agree; by default the state's own key."""
+    """A file of 16 to 1024 bytes by which user names are hashed, so that exporters agree; by default the state's own key."""
 
 
 class EventLog(_Model):

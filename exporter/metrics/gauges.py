@@ -9,7 +9,7 @@ from exporter.metrics.series import Labels, Series
 
 _FAILING_FOR = 86_400.0  # seconds after the last failure
 _MOST_STALE = 4  # times as many places in the line as users, before it is made anew: a user gets one at each failure
-_FAILURE_STEPS = {20: "20+", 10: "10-19", 5: "5-9", 3: "3-4", 1: "1-2"}
+FAILURE_STEPS = {20: "20+", 10: "10-19", 5: "5-9", 3: "3-4", 1: "1-2"}
 """The least number of failures of each step, the highest first."""
 
 
@@ -126,7 +126,7 @@ class FailingUsers:
         self._counted: dict[int, Labels] = {}
         self._by_age: list[tuple[float, int]] = []
         self._now = 0.0
-        self._count = Headcount(series, ((step,) for step in _FAILURE_STEPS.values()))
+        self._count = Headcount(series, ((step,) for step in FAILURE_STEPS.values()))
 
     def refresh(self) -> None:
         """Bring the series up to what was taken in."""
@@ -167,4 +167,4 @@ class FailingUsers:
 
 
 def _step(failures: int) -> Labels:
-    return (next(step for least, step in _FAILURE_STEPS.items() if failures >= least),)
+    return (next(step for least, step in FAILURE_STEPS.items() if failures >= least),)

@@ -1,4 +1,4 @@
-"""The documents say what is true: paths, commands, metrics, keys and IAM actions that they name exist."""
+"""The pages say what is true: paths, links, commands, metrics, keys and IAM actions that they name exist."""
 
 import json
 import re
@@ -13,40 +13,16 @@ from packaging.utils import canonicalize_name
 
 from exporter.configuration.load import load
 from exporter.metrics.families import FAMILIES, Kind
+from tests.documentation.commands import commands
+from tests.documentation.pages import PAGES, ROOT, anchors, blocks, inline_code, links, text_of
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/accounts.md",
-    "docs/checking.md",
-    "docs/design.md",
-    "docs/event-log.md",
-    "docs/performance.md",
-    "docs/serving.md",
-    "docs/users.md",
-    "docs/signals.md",
-    "docs/privacy.md",
-    "docs/runbook.md",
-    "docs/status.md",
-    "docs/testing.md",
-    "docs/web-configuration.md",
-    "monitoring/README.md",
-]
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language, their indentation taken off."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+README = text_of("README.md")
+INDEX = "docs/README.md"
 
 
 def test_first_commands() -> None:
     """The README's first two commands are the demonstration and the tests."""
-    commands = [line.partition("#")[0].strip() for line in blocks("sh")[0].splitlines()]
-    assert commands == ["make demo", "make test"]
+    assert [command.text for command in commands("README.md")][:2] == ["make demo", "make test"]
 
 
 def test_commands_are_targets() -> None:
@@ -55,57 +31,83 @@ def test_commands_are_targets() -> None:
     named = {
         target
         for page in [*PAGES, ".ci/run"]
-        for target in re.findall(r"(?:`|^)make ([a-z]+)\b", (ROOT / page).read_text(), re.MULTILINE)
+        for line in re.findall(r"(?:`|^)make ([a-z ]+)", text_of(page), re.MULTILINE)
+        for target in line.split()
     }
     assert named | {"demo", "test", "lint", "check"} <= targets
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    """Every link to a file of the project leads to one."""
-    links = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / page).read_text())
-    for link in links:
-        assert (ROOT / page).parent.joinpath(link).exists(), link
+    """Every link to a file of the project leads to one, and where it names a heading, to that."""
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent.joinpath(name).resolve() if name else ROOT / page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target.relative_to(ROOT).as_posix()), link
+
+
+def test_index_has_every_page() -> None:
+    """Whoever opens docs/ finds a way from its index to every page about using the exporter."""
+    led_to = {(ROOT / INDEX).parent.joinpath(link.partition("#")[0]).resolve() for link in links(INDEX)}
+    wanted = {ROOT / page for page in PAGES if page.startswith(("docs/", "deploy/", "monitoring/"))} - {ROOT / INDEX}
+    assert wanted <= led_to
 
 
 def test_layout_is_the_folders() -> None:
     """CONTRIBUTING.md tells of each folder of the package, and of no other."""
-    told = set(re.findall(r"^    exporter/(\w+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    told = set(re.findall(r"^    exporter/(\w+)", text_of("CONTRIBUTING.md"), re.MULTILINE))
     assert told == {path.parent.name for path in (ROOT / "exporter").glob("*/__init__.py")}
 
 
-def test_metrics_exist() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_metrics_exist(page: str) -> None:
     """Every metric that a page names, recorded ones (level:name:operation) apart, is a family of the table."""
-    names = {family.name for family in FAMILIES}
+    names = {family.name for family in FAMILIES} | {"cognito_auth_exporter"}  # the project, where names have no hyphens
     names |= {f"{family.name}_bucket" for family in FAMILIES if family.kind is Kind.HISTOGRAM}
-    for page in PAGES:
-        named = set(re.findall(r"(?<!:)\bcognito_auth_[a-z_]*[a-z]\b", (ROOT / page).read_text()))
-        assert named <= names, page
+    assert set(re.findall(r"(?<!:)\bcognito_auth_[a-z_]*[a-z]\b", text_of(page))) <= names
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_exist(page: str) -> None:
+    """Every file of the code or the tests that a page names is there, from the top of the project or from the page."""
+    for name in inline_code(page):
+        if re.fullmatch(r"(?:exporter|tests|bench|torture|mixin|reference|monitoring)/[\w./*-]+", name):
+            assert any(list(folder.glob(name.rstrip("/"))) for folder in (ROOT, (ROOT / page).parent)), name
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_left_to_fill_in(page: str) -> None:
     """No page holds a place that was to be filled in."""
-    assert not re.search(r"@\w+@|TODO|FIXME|XXX", (ROOT / page).read_text())
+    assert not re.search(r"@\w+@|TODO|FIXME|XXX", text_of(page))
 
 
-def test_configuration_of_the_readme_is_good(tmp_path: Path) -> None:
-    """The README's configuration passes `check`."""
-    example = next(block for block in blocks("yaml") if "user_pools" in block)
-    (tmp_path / "config.yaml").write_text(example)
-    assert load(tmp_path / "config.yaml").user_pools[0].name == "customers"
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any("user_pools:" in block.text for block in blocks(page, "yaml"))]
+)
+def test_configurations_are_good(page: str, tmp_path: Path) -> None:
+    """Every whole configuration on a page passes `check`, once the users files that it names are there."""
+    (tmp_path / "break-glass.txt").write_text("alice\n")
+    for block in blocks(page, "yaml"):
+        if block.text.lstrip().startswith(("user_pools:", "# config.yaml")):
+            (tmp_path / "config.yaml").write_text(block.text)
+            assert load(tmp_path / "config.yaml").user_pools
 
 
 def test_policy_allows_what_is_called() -> None:
-    """The README's IAM actions are operations of the API, all that are called and nothing that bills."""
+    """The IAM actions of the README and of the page on security are the API's: all that are called, none that bills."""
     model = botocore.session.get_session().get_service_model("cognito-idp")
-    named = set(re.findall(r"cognito-idp:(\w+)", README)) - {"eu"}
-    assert named <= set(model.operation_names)
     code = (ROOT / "exporter" / "fetch" / "cognito.py").read_text()
     called = {name for name in model.operation_names if f'"{name}"' in code}
-    assert called == named
+    for page in ("README.md", "docs/security.md"):
+        named = set(re.findall(r"cognito-idp:(\w+)", text_of(page))) - {"eu"}
+        assert named <= set(model.operation_names)
+        assert called == named, page
     assert xform_name("AdminGetUser") not in code
-    policy = json.loads(blocks("json")[0])
+    policy = json.loads(blocks("README.md", "json")[0].text)
     assert policy["Statement"][0]["Action"] == "cognito-idp:AdminListUserAuthEvents"
 
 
