@@ -20,6 +20,7 @@ Position = tuple[int, int]
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogates: no encoding has them
 _STANDARD = "tag:yaml.org,2002:"
 _MERGE = f"{_STANDARD}merge"
+_TEXTS = {f"{_STANDARD}timestamp", f"{_STANDARD}value"}  # the models read times themselves; PyYAML has no value for a lone =
 _STUMBLES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 _MOST_BITS = 1024  # of a number: no float is larger, and Python refuses to write out one of many thousand
 _MOST_COPIES = 100_000  # a few aliases of aliases can make a small file grow beyond any memory
@@ -55,10 +56,10 @@ class Loader(Protocol):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset; what looks like a time stays text, as durations and RFC 3339 times are read by the models."""
+    """YAML's safe subset; what looks like a time stays text, as the models read times, and so does a lone =."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {  # noqa: RUF012 - as PyYAML declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_STANDARD}timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TEXTS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

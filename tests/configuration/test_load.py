@@ -83,6 +83,12 @@ def test_starts(start: str, meaning: object, tmp_path: Path) -> None:
     assert load(file).counting.start == meaning
 
 
+def test_a_user_may_have_the_name_of_a_sign(tmp_path: Path) -> None:
+    """A name that YAML 1.1 has another use for is text all the same."""
+    (tmp_path / "config.yaml").write_text("user_pools: [{id: eu-west-1_Ab1, users: {usernames: [=, alice]}}]")
+    assert load(tmp_path / "config.yaml").user_pools[0].users.usernames == ("=", "alice")
+
+
 def test_default_state_is_beside_the_file(tmp_path: Path) -> None:
     """A state path that is not given belongs to the configuration's folder too; `:memory:` is no path."""
     file = tmp_path / "config.yaml"
