@@ -18,10 +18,13 @@ JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo test promises torture week fuzz mutants bench lint check format schema docs dashboards chart pictures release lock clean
+.PHONY: demo stack test promises torture week fuzz mutants bench lint check format schema docs dashboards chart pictures release lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
+
+stack: $(VENV)/installed ## the services of deploy/compose without Docker, as far as they are installed
+	$(BIN)/python deploy/compose/without_docker.py
 
 test: $(VENV)/dev $(VENV)/ministack $(VENV)/types $(VENV)/operator $(HELM)/helm ## all tests
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)

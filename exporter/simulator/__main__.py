@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from exporter.simulator.faults import Faults, Kind
-from exporter.simulator.server import Simulator
+from exporter.simulator.server import LOOPBACK, Simulator
 from exporter.simulator.traffic import POOL_ID, TrafficWorld, demo_activity
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = _parser().parse_args(arguments)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # before there are threads, which inherit it
     try:
-        simulator = Simulator(_world(flags), faults=_faults(flags), port=flags.port)
+        simulator = Simulator(_world(flags), faults=_faults(flags), host=flags.host, port=flags.port)
     except OSError as error:
-        sys.stderr.write(f"cannot listen on 127.0.0.1:{flags.port}: {error.strerror}\n")
+        sys.stderr.write(f"cannot listen on {flags.host}:{flags.port}: {error.strerror}\n")
         return 1
     with simulator:
         sys.stdout.write(f"listening on {simulator.url}\n")
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m exporter.simulator", description="A simulator of Amazon Cognito.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on; default %(default)s")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--users", type=int, default=25)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of traffic in a second")

@@ -19,13 +19,14 @@ from exporter.simulator.request_log import RequestLog
 from exporter.simulator.strange import Draft
 from exporter.simulator.world import World
 
+LOOPBACK = "127.0.0.1"
 _TARGET = "AWSCognitoIdentityProviderService."
 _LARGEST_BODY = 1 << 20
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Simulator:
-    """Cognito on a port of 127.0.0.1, from construction to `close`.
+    """Cognito on a port of this machine, for itself alone unless `host` says else, from construction to `close`.
 
     `clock` gives the world its time (epoch seconds). `page_size` makes pages shorter than they were asked to be. Raises
     OSError where the port is taken.
@@ -36,6 +37,7 @@ class Simulator:
         world: World,
         *,
         faults: Faults | None = None,
+        host: str = LOOPBACK,
         port: int = 0,
         clock: Callable[[], float] = time.time,
         tokens: TokenMode = TokenMode.STABLE,
@@ -46,14 +48,15 @@ class Simulator:
         self._api = Api(world, tokens=tokens, page_size=page_size)
         self._clock = clock
         self._closing = threading.Event()
-        self._server = _Server(port, self)
+        self._host = host
+        self._server = _Server(host, port, self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="simulator", daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
         """The address to give boto3 as `endpoint_url`."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     def close(self) -> None:
         """End every connection and thread; no request is answered after this. A second call does nothing."""
@@ -99,11 +102,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, port: int, simulator: Simulator) -> None:
+    def __init__(self, host: str, port: int, simulator: Simulator) -> None:
         self.simulator = simulator
         self._connections: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, and remember both for the end."""
