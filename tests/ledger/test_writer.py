@@ -419,7 +419,7 @@ def test_a_fault_while_nothing_is_to_be_written_is_told_and_tried_again(tmp_path
 
 def test_look_outs_wait_until_the_state_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks while it cannot be read is answered once it can, by what was asked, in the ledger's thread."""
-    monkeypatch.setattr(writer_module, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(writer_module, "_FIRST_WAIT", 0.1)
     asked: list[tuple[object, ...]] = []
 
     async def scene(stage: Stage) -> None:
@@ -427,19 +427,20 @@ def test_look_outs_wait_until_the_state_can_be_read(tmp_path: Path, monkeypatch:
 
         def failing_at_first(user: int, now: float, clock_set_at: float) -> Lookout:
             asked.append((user, now, clock_set_at, threading.current_thread().name))
-            if len(asked) <= 3:
+            if len(asked) <= 4:
                 raise CommitError("disk I/O error")
             return look_out(user, now, clock_set_at)
 
         stage.ledger.look_out = failing_at_first  # type: ignore[method-assign,assignment]
-        both = [stage.writer.look_out(user, NOW + 1, NOW - 1) for user in (A, B)]
+        both, began = [stage.writer.look_out(user, NOW + 1, NOW - 1) for user in (A, B)], time.monotonic()
         for lookout in await asyncio.wait_for(asyncio.gather(*both), 30):
             stage.writer.abandon(lookout)
+        assert time.monotonic() - began >= 0.1 + 0.2, "between three attempts there are pauses"
         assert not stage.writer._walks._number
 
     asyncio.run(Stage(tmp_path / "state.db").play(scene))
     assert {each[1:] for each in asked} == {(NOW + 1, NOW - 1, "ledger_0")}
-    assert {each[0] for each in asked[3:]} == {A, B}
+    assert {each[0] for each in asked[4:]} == {A, B}
 
 
 def test_attempts_come_ever_more_rarely(tmp_path: Path) -> None:
