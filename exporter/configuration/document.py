@@ -20,7 +20,10 @@ Position = tuple[int, int]
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # lone surrogates: no encoding has them
 _STANDARD = "tag:yaml.org,2002:"
 _MERGE = f"{_STANDARD}merge"
-_TEXTS = {f"{_STANDARD}timestamp", f"{_STANDARD}value"}  # the models read times themselves; PyYAML has no value for a lone =
+_TEXTS = {
+    f"{_STANDARD}timestamp",
+    f"{_STANDARD}value",
+}  # the models read times themselves; PyYAML has no value for a lone =
 _STUMBLES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 _MOST_BITS = 1024  # of a number: no float is larger, and Python refuses to write out one of many thousand
 _MOST_COPIES = 100_000  # a few aliases of aliases can make a small file grow beyond any memory
