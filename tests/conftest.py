@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -57,9 +58,13 @@ def _isolated_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def need(path: str | Path, how: str) -> str:
     """Return the path of a tool; where it is missing, skip with the reason on a laptop and fail in CI."""
     found = shutil.which(str(path))
-    if found is not None:
-        return found
-    reason = f"{path} is missing: {how}"
+    if found is None:
+        refuse(f"{path} is missing: {how}")
+    return found
+
+
+def refuse(reason: str) -> NoReturn:
+    """Skip what cannot be tried here with the reason on a laptop, and fail in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
