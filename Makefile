@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIN := $(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TYPES := tests/monitoring/schema
 OPERATOR := tests/deploy/operator
 HELM := $(VENV)/helm
@@ -11,6 +12,13 @@ PICTURES := docs/pictures/build
 PICTURES_BEGIN := 2026-09-14T18:00:00Z
 PICTURES_NOW := 2026-09-15T17:30:00Z
 ARGS ?=
+# what builds the image, and what of the last commit goes into it
+ENGINE ?= docker buildx
+IMAGE ?= ghcr.io/cognito-auth-exporter/cognito-auth-exporter
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
+CREATED = $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
+COMMITTED = $(shell git log -1 --format=%ct)
 # what the released wheel is tried with: the commands, the pages that come with it, the whole way of an event
 RELEASE_TESTS ?= tests/test_cli.py tests/web/test_status_page.py tests/e2e/test_demo.py tests/e2e/test_whole_way.py
 # processes for tests, most of which wait for others most of the time
@@ -18,7 +26,7 @@ JOBS ?= 4
 # thousands of states are made while mutants are judged: their disk is memory where there is such a place
 FAST_TMP ?= $(or $(wildcard /dev/shm),/tmp)
 
-.PHONY: demo stack test promises torture week fuzz mutants bench lint check format schema docs dashboards chart pictures release lock clean
+.PHONY: demo stack test promises torture week fuzz mutants bench lint check format schema docs dashboards chart pictures image release lock clean
 
 demo: $(VENV)/installed ## run against the embedded simulator of Cognito: no AWS, no configuration
 	$(BIN)/cognito-auth-exporter demo $(ARGS)
@@ -71,6 +79,10 @@ chart: $(VENV)/dev $(HELM)/helm ## write the schema of the chart's values and th
 pictures: $(PICTURES)/imported ## draw the dashboards for the README; the history behind them takes most of an hour
 	cd docs/pictures && npm run --silent draw build/blocks ../../monitoring/dashboards ../images $(PICTURES_NOW)
 
+image: ## build the image, e.g. ENGINE=podman ARGS=--format=docker; docs/image.md has more
+	$(ENGINE) build --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+		--build-arg CREATED=$(CREATED) --build-arg SOURCE_DATE_EPOCH=$(COMMITTED) $(ARGS) .
+
 release: $(VENV)/release ## sdist, wheel and bill of materials in dist/: checked, and tried where there is no source tree
 	rm -rf dist build/installed $(WHEEL_ENV)
 	$(BIN)/python -m build --outdir dist
@@ -85,9 +97,10 @@ release: $(VENV)/release ## sdist, wheel and bill of materials in dist/: checked
 	$(WHEEL_PIP) install "$$(echo dist/*.whl)[dev]" && rm -r build/installed/exporter
 	cd build/installed && ../../$(WHEEL_ENV)/bin/python -m pytest --numprocesses=$(JOBS) $(RELEASE_TESTS) $(ARGS)
 
-lock: ## pin the image's dependencies anew; run it with PYTHON=python3.13, the image's version
+lock: ## pin anew what the image holds and what builds it; run it with PYTHON=python3.13, the image's version
 	$(PYTHON) -m venv $(VENV)/lock-env && $(VENV)/lock-env/bin/pip install --quiet pip-tools
-	$(VENV)/lock-env/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --annotation-style=line --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(PIN) --output-file requirements.lock pyproject.toml
+	$(PIN) --build-deps-for=wheel --only-build-deps --output-file requirements-build.lock pyproject.toml
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(TYPES)/node_modules $(OPERATOR)/node_modules

@@ -58,13 +58,11 @@ def _isolated_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def need(path: str | Path, how: str) -> str:
     """Return the path of a tool; where it is missing, skip with the reason on a laptop and fail in CI."""
     found = shutil.which(str(path))
-    if found is None:
-        refuse(f"{path} is missing: {how}")
-    return found
+    return found if found is not None else do_without(f"{path} is missing: {how}")
 
 
-def refuse(reason: str) -> NoReturn:
-    """Skip what cannot be tried here with the reason on a laptop, and fail in CI."""
+def do_without(reason: str) -> NoReturn:
+    """Skip with the reason on a laptop, and fail in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

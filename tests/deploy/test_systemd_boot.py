@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import need, refuse
+from tests.conftest import do_without, need
 
 ROOT = Path(__file__).parents[2]
 BOOT = Path(__file__).parent / "boot"
@@ -39,7 +39,7 @@ PROMISED = {
 def test_the_service_lives_as_the_page_says(tmp_path: Path) -> None:
     """Installed by pip into a venv, it starts, counts, reloads, stops, is watched over, and its socket bridges a restart."""
     if os.geteuid() != 0:
-        refuse("only root can boot a systemd")
+        do_without("only root can boot a systemd")
     need("systemd-nspawn", "apt-get install systemd-container")
     need("/usr/bin/python3", "apt-get install python3")
     need("curl", "apt-get install curl")
