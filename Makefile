@@ -83,7 +83,7 @@ image: ## build the image, e.g. ENGINE=podman ARGS=--format=docker; docs/image.m
 	$(ENGINE) build --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
 		--build-arg CREATED=$(CREATED) --build-arg SOURCE_DATE_EPOCH=$(COMMITTED) $(ARGS) .
 
-release: $(VENV)/release ## sdist, wheel and bill of materials in dist/: checked, and tried where there is no source tree
+release: $(VENV)/release $(HELM)/helm ## sdist, wheel, bill of materials and chart in dist/: checked, and tried where there is no source tree
 	rm -rf dist build/installed $(WHEEL_ENV)
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*
@@ -94,6 +94,7 @@ release: $(VENV)/release ## sdist, wheel and bill of materials in dist/: checked
 	version=$$(sed --quiet 's/^Version: //p' build/installed/PKG-INFO) && sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml >build/project.toml && \
 		$(BIN)/cyclonedx-py environment --pyproject build/project.toml --output-reproducible --validate \
 			--output-file dist/cognito_auth_exporter-$$version.cdx.json $(WHEEL_ENV)
+	$(HELM)/helm package --destination dist deploy/helm/cognito-auth-exporter
 	$(WHEEL_PIP) install "$$(echo dist/*.whl)[dev]" && rm -r build/installed/exporter
 	cd build/installed && ../../$(WHEEL_ENV)/bin/python -m pytest --numprocesses=$(JOBS) $(RELEASE_TESTS) $(ARGS)
 

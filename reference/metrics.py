@@ -156,7 +156,7 @@ _LABELS: Mapping[str, str] = {
 _REST = """
 Words are the API's own. A word that it did not have when this was written is passed on if it looks like an identifier (ASCII
 letters and digits, at most 40), up to ten new ones a field, and counted by `cognito_auth_exporter_unknown_values_total`; beyond
-that, and for anything else, it is `Other`. A word that is absent is `Unknown`.
+that, and for anything else, it is `Other`. A word that is absent is `Unknown`, but for risk levels and countries, as above.
 
 ## Histograms
 

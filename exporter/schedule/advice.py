@@ -8,7 +8,7 @@ from exporter.fetch.outcome import Outcome
 ADVICE: Mapping[str, str] = MappingProxyType(
     {
         Outcome.THROTTLED: "AWS takes fewer requests than the budget allows, and the exporter has slowed down: lower "
-        "polling.requests_per_second, or have the quota of user pool read requests raised.",
+        "polling.requests_per_second, or have the quota UserResourceRead raised.",
         Outcome.USER_NOT_FOUND: "A selected user does not exist: correct it in the configuration or the users file.",
         Outcome.POOL_NOT_FOUND: "There is no such user pool, or no such group in it: check the pool's id, region and "
         "credentials, and users.groups.",

@@ -75,11 +75,11 @@ def test_actions_are_operations(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*OF_IDENTITIES, "file-system"])
 def test_resources_are_named(name: str) -> None:
-    """Each statement is on one resource by its whole ARN."""
+    """Each statement is on one resource by its whole ARN, or on the streams of one log group, whose names are those of tasks."""
     for statement in policy(name)["Statement"]:
         for resource in listed(statement["Resource"]):
-            assert re.fullmatch(r"arn:aws:[\w-]+:[\w-]*:\d{12}:[\w-]+/[\w/.-]+", resource), resource
-            assert "*" not in resource
+            of_one = r"[\w-]+:[\w-]*:\d{12}:[\w-]+/[\w/.-]+|logs:[\w-]+:\d{12}:log-group:[\w/-]+:\*"
+            assert re.fullmatch(f"arn:aws:(?:{of_one})", resource), resource
 
 
 def findings(judged: Policy) -> list[str]:

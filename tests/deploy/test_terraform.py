@@ -171,6 +171,7 @@ EXAMPLE = {
     "principal_arn": "arn:aws:iam::444455556666:role/cognito-auth-exporter",
     "external_id": "a-word-agreed-upon",
     "parameter_arn": "arn:aws:ssm:eu-west-1:444455556666:parameter/cognito-auth-exporter/config.yaml",
+    "log_group_arn": "arn:aws:logs:eu-west-1:444455556666:log-group:/cognito-auth-exporter",
     "task_role_arn": "arn:aws:iam::444455556666:role/cognito-auth-exporter",
     "file_system_arn": "arn:aws:elasticfilesystem:eu-west-1:444455556666:file-system/fs-0123456789abcdef0",
     "access_point_arn": "arn:aws:elasticfilesystem:eu-west-1:444455556666:access-point/fsap-0123456789abcdef0",

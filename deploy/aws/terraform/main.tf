@@ -8,7 +8,7 @@ locals {
   here = {
     account   = data.aws_caller_identity.this.account_id
     partition = data.aws_partition.this.partition
-    region    = data.aws_region.this.region
+    region    = data.aws_region.this.id
   }
 
   # Which action belongs to what is said once, in deploy/aws/iam.

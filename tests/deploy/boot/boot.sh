@@ -13,10 +13,13 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$out/disk/upper,workdir=$out/di
 # Debian's Python, which the service can see, and which may come without pip.
 root=$out/disk/root
 mount --rbind /dev "$root/dev"
+mkdir -p "$root$project"
+mount --bind "$project" "$root$project" # where it is a mount of its own, the copy of / does not have it
+cat /etc/resolv.conf >"$root/etc/resolv.conf"
 rm -rf "$root/opt/cognito-auth-exporter"
 chroot "$root" /usr/bin/python3 -m venv --without-pip /opt/cognito-auth-exporter
 chroot "$root" "$python" -m pip --python /opt/cognito-auth-exporter/bin/python install --quiet "$project"
-umount --lazy "$root/dev"
+umount --lazy "$root/dev" "$root$project"
 mkdir -p "$root/etc/cognito-auth-exporter" "$root/etc/systemd/system/cognito-auth-exporter.service.d"
 cp "$project/deploy/systemd/cognito-auth-exporter.service" "$here"/*.service "$here/trial.target" "$root/etc/systemd/system/"
 cp "$here/trial.conf" "$root/etc/systemd/system/cognito-auth-exporter.service.d/"

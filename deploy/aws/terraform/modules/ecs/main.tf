@@ -9,7 +9,7 @@ locals {
   here = {
     account   = data.aws_caller_identity.this.account_id
     partition = data.aws_partition.this.partition
-    region    = data.aws_region.this.region
+    region    = data.aws_region.this.id
   }
 }
 
@@ -38,15 +38,19 @@ resource "aws_iam_role" "execution" {
   tags                 = var.tags
 }
 
+# For an image in ECR, from which the policy below does not let it read.
 resource "aws_iam_role_policy_attachment" "execution" {
   role       = aws_iam_role.execution.name
   policy_arn = "arn:${local.here.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
 }
 
 resource "aws_iam_role_policy" "execution" {
-  name   = "configuration"
-  role   = aws_iam_role.execution.name
-  policy = templatefile("${path.module}/policies/execution.json.tftpl", { parameter_arn = aws_ssm_parameter.configuration.arn })
+  name = "configuration"
+  role = aws_iam_role.execution.name
+  policy = templatefile("${path.module}/policies/execution.json.tftpl", {
+    parameter_arn = aws_ssm_parameter.configuration.arn
+    log_group_arn = aws_cloudwatch_log_group.exporter.arn
+  })
 }
 
 # -- who reaches whom ------------------------------------------------------------------------------------------------------------
