@@ -58,6 +58,7 @@ def test_what_has_landed_is_not_counted_again(tmp_path: Path) -> None:
     assert totals(ledger) == 3
     ledger.record([poll], oldest_walk=0, now=NOW)
     assert totals(ledger) == 3
+    ledger.close()
 
 
 def test_a_reopening_that_breaks_off_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +80,7 @@ def test_a_reopening_that_breaks_off_is_done_again(tmp_path: Path, monkeypatch: 
     ledger.record([poll], oldest_walk=0, now=NOW)
     ledger.record([poll_of(B, 0, "b1")], oldest_walk=0, now=NOW)
     assert totals(ledger) == 4
+    ledger.close()
 
 
 class Sticking(Landing):
@@ -174,3 +176,4 @@ def test_a_state_that_stays_closed_says_why(tmp_path: Path, monkeypatch: pytest.
             ledger.users(POOL, 0, 10)
     ledger.reopen(NOW)
     assert totals(ledger) == 1
+    ledger.close()
