@@ -19,7 +19,7 @@ def amtool(*arguments: str) -> str:
 
 
 def test_the_example_is_a_good_configuration() -> None:
-    """Amtool takes the example, and finds its template."""
+    """Amtool takes the example, which names one template; that it is there and renders, the messages below tell."""
     assert "1 templates\n  SUCCESS" in amtool("check-config", str(EXAMPLE))
 
 

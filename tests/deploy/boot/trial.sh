@@ -26,12 +26,12 @@ systemctl reload "$service"; tell reload $?
 until_page_has 'config_last_reload_successful 1'; tell reloaded $?
 systemctl stop "$service"; tell stop "$(state Result) $(state ExecMainStatus)"
 
-cp /etc/cognito-auth-exporter/config.yaml /root/good.yaml
+cp /etc/cognito-auth-exporter/config.yaml /run/good.yaml
 echo 'no_such_key: 1' >>/etc/cognito-auth-exporter/config.yaml
 systemctl start "$service"
 sleep 6
 tell mistake "$(state ActiveState) $(state ExecMainStatus) $(state NRestarts)"
-cp /root/good.yaml /etc/cognito-auth-exporter/config.yaml
+cp /run/good.yaml /etc/cognito-auth-exporter/config.yaml
 
 # the lasting user of "Who reads the configuration"
 useradd --system --no-create-home --shell /usr/sbin/nologin cognito-auth-exporter
